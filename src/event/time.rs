@@ -1,0 +1,101 @@
+//! Wall-clock time as the pure core sees it.
+//!
+//! A [`Timestamp`] is milliseconds since the Unix epoch. It is always an argument, never read here. Arithmetic saturates:
+//! a hostile record may carry any number, and none of them may panic or wrap.
+
+use std::fmt;
+use std::ops::{Add, Sub};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// Milliseconds since the Unix epoch.
+#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Timestamp(u64);
+
+impl Timestamp {
+    /// The epoch itself: earlier than anything that ever happened to a record.
+    pub const EPOCH: Self = Self(0);
+
+    /// From milliseconds since the epoch.
+    pub const fn from_millis(millis: u64) -> Self {
+        Self(millis)
+    }
+
+    /// From what Kafka or a payload calls milliseconds; anything before the epoch is the epoch.
+    pub fn from_signed_millis(millis: i64) -> Self {
+        Self(u64::try_from(millis).unwrap_or(0))
+    }
+
+    /// Milliseconds since the epoch.
+    pub const fn as_millis(self) -> u64 {
+        self.0
+    }
+
+    /// Whole seconds since the epoch, as Missive writes times.
+    pub const fn as_secs(self) -> u64 {
+        self.0 / 1000
+    }
+
+    /// How long after `earlier` this is; zero if it is not after it.
+    pub fn since(self, earlier: Self) -> Duration {
+        Duration::from_millis(self.0.saturating_sub(earlier.0))
+    }
+
+    /// An RFC 3339 time (`2026-11-22T03:12:00Z`, any offset) as a timestamp; `None` if it is not one, or if it is the
+    /// zero time that Go programs write for "unset".
+    pub fn parse_rfc3339(text: &str) -> Option<Self> {
+        let instant: jiff::Timestamp = text.parse().ok()?;
+        let millis = u64::try_from(instant.as_millisecond()).ok()?;
+        (millis > 0).then_some(Self(millis))
+    }
+}
+
+impl Add<Duration> for Timestamp {
+    type Output = Self;
+
+    fn add(self, span: Duration) -> Self {
+        Self(self.0.saturating_add(u64::try_from(span.as_millis()).unwrap_or(u64::MAX)))
+    }
+}
+
+impl Sub<Duration> for Timestamp {
+    type Output = Self;
+
+    fn sub(self, span: Duration) -> Self {
+        Self(self.0.saturating_sub(u64::try_from(span.as_millis()).unwrap_or(u64::MAX)))
+    }
+}
+
+impl fmt::Debug for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}ms", self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rfc3339_times_with_any_offset_name_the_same_instant() {
+        let utc = Timestamp::parse_rfc3339("2026-11-22T03:12:00Z");
+        assert_eq!(utc, Timestamp::parse_rfc3339("2026-11-22T04:12:00+01:00"));
+        assert_eq!(utc.map(Timestamp::as_secs), Some(1_795_317_120));
+    }
+
+    #[test]
+    fn gos_zero_time_and_nonsense_are_no_time() {
+        for text in ["0001-01-01T00:00:00Z", "", "yesterday", "2026-13-01T00:00:00Z"] {
+            assert_eq!(Timestamp::parse_rfc3339(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn arithmetic_saturates_at_both_ends() {
+        assert_eq!(Timestamp::EPOCH - Duration::from_secs(1), Timestamp::EPOCH);
+        assert_eq!(Timestamp::from_millis(u64::MAX) + Duration::from_secs(1), Timestamp::from_millis(u64::MAX));
+        assert_eq!(Timestamp::from_signed_millis(-5), Timestamp::EPOCH);
+    }
+}

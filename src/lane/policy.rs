@@ -1,0 +1,134 @@
+//! What the config asks of a lane, as types that can't hold nonsense the lane would have to check again.
+//!
+//! Built by `config`, read by the lane, changed only as a whole.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use crate::event::{Kind, Timing, Urgency};
+use crate::missive::Channel;
+
+/// Everything one lane is told by the config.
+#[derive(Clone, Debug)]
+pub struct Policy {
+    /// The lane's key in the config.
+    pub lane: Box<str>,
+    /// Prefix of topics, groups and references; the same for all lanes.
+    pub namespace: Box<str>,
+    pub limits: Limits,
+    pub retry: Retry,
+    pub horizons: Horizons,
+    pub bounds: Bounds,
+    pub on_doubt: OnDoubt,
+    /// By channel name.
+    pub channels: HashMap<Box<str>, ChannelPolicy>,
+    /// By route name.
+    pub routes: HashMap<Box<str>, RoutePolicy>,
+}
+
+/// Missive's rate limits, and how close to them we go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Requests in progress at once.
+    pub concurrent: usize,
+    /// Requests in any 60 s.
+    pub per_minute: usize,
+    /// Requests in any 900 s.
+    pub per_quarter_hour: usize,
+    /// Share of both windows, in percent, that only critical news and threads may spend.
+    pub critical_share_percent: u8,
+    /// Added to both windows, for clocks and networks that disagree with Missive's.
+    pub skew_margin: Duration,
+    /// A request is over after this long, whatever happened.
+    pub request_timeout: Duration,
+    /// A committed intent is sent within this span or not at all.
+    pub send_within: Duration,
+    /// The longest `Retry-After` that is believed.
+    pub retry_after_max: Duration,
+}
+
+/// Exponential backoff with jitter for what was certainly not sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Retry {
+    pub first: Duration,
+    pub longest: Duration,
+}
+
+/// How long news of a class may stay untold while Missive answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Horizons {
+    pub critical: Duration,
+    pub normal: Duration,
+    pub low: Duration,
+}
+
+impl Horizons {
+    pub const fn of(&self, urgency: Urgency) -> Duration {
+        match urgency {
+            Urgency::Critical => self.critical,
+            Urgency::Normal => self.normal,
+            Urgency::Low => self.low,
+        }
+    }
+}
+
+/// Upper limits on what a lane keeps; reaching one is a counted, named outcome.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bounds {
+    /// Identities remembered.
+    pub dedupe_keys_max: usize,
+    /// Conversations kept.
+    pub conversations_max: usize,
+    /// Alerts remembered by name in one conversation; more are only counted.
+    pub alerts_per_conversation_max: usize,
+    /// Lines a digest names; more are only counted.
+    pub digest_lines_max: usize,
+    /// Bytes of one line.
+    pub line_bytes_max: usize,
+    /// Bytes of people's own words waiting in one thread.
+    pub thread_bytes_max: usize,
+}
+
+/// What to do with a delivery that may or may not have arrived, when it can't be looked up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnDoubt {
+    /// Send again, marked "may repeat".
+    Resend,
+    /// Keep it and say so; a person decides.
+    Hold,
+}
+
+/// A channel, and how many conversations may be opened in it.
+#[derive(Clone, Debug)]
+pub struct ChannelPolicy {
+    pub channel: Channel,
+    /// New conversations per window for normal and low news.
+    pub new_conversations: usize,
+    /// New conversations per window for critical news.
+    pub new_conversations_critical: usize,
+    pub new_conversations_window: Duration,
+}
+
+/// A route as the lane needs it.
+#[derive(Clone, Debug)]
+pub struct RoutePolicy {
+    pub name: Box<str>,
+    /// Name of the channel it goes to.
+    pub channel: Box<str>,
+    pub kind: Kind,
+    /// How long an identity counts as the same news, from when it was first seen.
+    pub window: Duration,
+    /// For all but critical news.
+    pub timing: Timing,
+    /// For critical news.
+    pub timing_critical: Timing,
+}
+
+impl RoutePolicy {
+    pub const fn timing(&self, urgency: Urgency) -> &Timing {
+        match urgency {
+            Urgency::Critical => &self.timing_critical,
+            Urgency::Normal | Urgency::Low => &self.timing,
+        }
+    }
+}
