@@ -1,16 +1,48 @@
 //! What a record says.
 //!
-//! A source's [`Format`] turns the bytes of one Kafka record into events; each event names what it is about (its entity),
-//! what makes it news (its identity), what state it reports and the facts that a message may show. Nothing here knows
-//! routes, channels or Kafka clients, and nothing does I/O.
+//! A source's [`Format`] turns the bytes of one Kafka record into [`Event`]s; each names what it is about (its entity), what
+//! makes it news (its identity), what state it reports and the facts that a message may show. Nothing here knows routes,
+//! channels or Kafka clients, and nothing does I/O.
+//!
+//! Strings of an event borrow from the decoder's scratch buffer; one decode makes no allocation per field. Every string that
+//! leaves is bounded ([`TEXT_BYTES_MAX`], [`KEY_BYTES_MAX`]) and cut on a character boundary.
 
-pub mod time;
+mod alertmanager;
+mod cloudevents;
+mod decode;
+pub mod frame;
+mod identity;
+mod json;
+mod pointers;
+mod time;
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+pub use decode::{Decoder, Record, Refusal};
+pub use frame::{Frame, FrameBuilder, Observation, Position};
+pub use identity::{Fingerprint, HashKey};
+pub use pointers::Pointers;
 pub use time::Timestamp;
+
+/// The longest text of one event that is carried on; a person's own words may be this long, a line of a digest is shorter.
+pub const TEXT_BYTES_MAX: usize = 64 * 1024;
+
+/// The longest conversation key; longer ones are replaced by their hash.
+pub const KEY_BYTES_MAX: usize = 512;
+
+/// How a source's records are written.
+#[derive(Clone, Debug)]
+pub enum Format {
+    /// Alertmanager's webhook body, version 4.
+    Alertmanager,
+    /// CloudEvents 1.0 on Kafka, structured or binary.
+    CloudEvents { kind: Kind },
+    /// Any JSON object, read by pointers.
+    Json(Box<Pointers>),
+}
 
 /// How long news may wait, and who goes first. Ordered: critical first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -32,6 +64,21 @@ impl Urgency {
             Self::Low => "low",
         }
     }
+
+    /// What monitoring systems mean by their severity words; anything unknown, or nothing, is normal.
+    pub fn of_severity(word: &str) -> Self {
+        const CRITICAL: [&str; 9] =
+            ["critical", "crit", "page", "emergency", "fatal", "disaster", "p1", "sev1", "urgent"];
+        const LOW: [&str; 7] = ["info", "information", "informational", "none", "debug", "low", "notice"];
+        let among = |words: &[&str]| words.iter().any(|known| known.eq_ignore_ascii_case(word));
+        if among(&CRITICAL) {
+            Self::Critical
+        } else if among(&LOW) {
+            Self::Low
+        } else {
+            Self::Normal
+        }
+    }
 }
 
 /// How a conversation behaves.
@@ -44,6 +91,17 @@ pub enum Kind {
     Record,
     /// People's own words: verbatim, in order, never summarised.
     Thread,
+}
+
+/// What an event reports of its entity.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum State {
+    Firing,
+    Resolved,
+    /// An object changed.
+    Changed,
+    /// A person said something.
+    Said,
 }
 
 /// When an alert conversation speaks; Alertmanager's words and meanings.
@@ -61,35 +119,81 @@ pub struct Timing {
     pub episode_gap: Duration,
 }
 
-/// How a source's records are written.
-#[derive(Clone, Debug)]
-pub enum Format {
-    /// Alertmanager's webhook body, version 4.
-    Alertmanager,
-    /// CloudEvents 1.0 on Kafka, structured or binary.
-    CloudEvents,
-    /// Any JSON object, read by pointers.
-    Json(Box<Pointers>),
+/// One event, borrowed from the record it was decoded from.
+#[derive(Debug)]
+pub struct Event<'a> {
+    /// Its place among the events of the record, from 0.
+    pub index: u32,
+    /// What it is about.
+    pub entity: Fingerprint,
+    /// What makes it news; the same for every copy of it.
+    pub identity: Fingerprint,
+    pub state: State,
+    pub urgency: Urgency,
+    /// When it happened, by its own account.
+    pub since: Option<Timestamp>,
+    /// Which conversation it belongs to, within its route.
+    pub conversation: Cow<'a, str>,
+    pub facts: Facts<'a>,
+    /// Where conditions look fields up.
+    pub fields: json::Fields<'a>,
 }
 
-/// Where a `json` source finds what an event needs (RFC 6901 pointers).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Pointers {
-    pub kind: Kind,
-    /// What the event is about; required.
-    pub entity: Box<str>,
-    /// What makes it news beside entity and state: an event id, a change time. None: the whole record's bytes.
-    pub id: Option<Box<str>>,
-    /// The conversation key; the entity if absent.
-    pub conversation: Option<Box<str>>,
-    pub title: Option<Box<str>>,
-    pub text: Option<Box<str>>,
-    pub severity: Option<Box<str>>,
-    /// `firing` or `resolved` for alerts (also `open`/`closed`, `ok`/`problem`, true/false); ignored otherwise.
-    pub state: Option<Box<str>>,
-    /// RFC 3339, or Unix seconds or milliseconds.
-    pub time: Option<Box<str>>,
-    pub link: Option<Box<str>>,
-    /// Who is speaking, for threads.
-    pub author: Option<Box<str>>,
+/// What a message may show of an event.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Facts<'a> {
+    /// The conversation's title.
+    #[serde(borrow)]
+    pub subject: Cow<'a, str>,
+    /// What a list line names: the alert's name, the object.
+    #[serde(borrow)]
+    pub title: Cow<'a, str>,
+    /// What it says; a person's words verbatim.
+    #[serde(borrow)]
+    pub text: Cow<'a, str>,
+    /// The source's own severity word.
+    #[serde(borrow)]
+    pub severity: Cow<'a, str>,
+    /// An `https` address to look at, or empty.
+    #[serde(borrow)]
+    pub link: Cow<'a, str>,
+    /// Who is speaking, for threads; or empty.
+    #[serde(borrow)]
+    pub author: Cow<'a, str>,
+}
+
+/// The longest prefix of `text` with at most `bytes_max` bytes that ends on a character boundary.
+pub fn cut(text: &str, bytes_max: usize) -> &str {
+    if text.len() <= bytes_max {
+        return text;
+    }
+    &text[..text.floor_char_boundary(bytes_max)]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cut_never_splits_a_character() {
+        for (bytes_max, kept) in [(0, ""), (1, "a"), (2, "a"), (3, "aé"), (4, "aé"), (9, "aé🔴b")] {
+            assert_eq!(cut("aé🔴b", bytes_max), kept, "{bytes_max}");
+        }
+    }
+
+    #[test]
+    fn severity_words_of_common_systems_are_understood_in_any_case() {
+        let rows = [
+            ("critical", Urgency::Critical),
+            ("PAGE", Urgency::Critical),
+            ("Disaster", Urgency::Critical),
+            ("warning", Urgency::Normal),
+            ("", Urgency::Normal),
+            ("whatever", Urgency::Normal),
+            ("info", Urgency::Low),
+        ];
+        for (word, urgency) in rows {
+            assert_eq!(Urgency::of_severity(word), urgency, "{word}");
+        }
+    }
 }

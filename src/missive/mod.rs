@@ -2,9 +2,15 @@
 //!
 //! Pure. Bodies are built here and posted by `shell::courier`; answers are judged here and acted on by [`crate::lane`].
 
+pub mod answer;
+mod routing_key;
+
 use jiff::tz::TimeZone;
 use serde::Deserialize;
 use uuid::Uuid;
+
+pub use answer::{Addressed, Answer, Verdict};
+pub use routing_key::RoutingKey;
 
 /// What a channel shows, fixed in Missive when it is created.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize)]

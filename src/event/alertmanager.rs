@@ -1,0 +1,285 @@
+//! Alertmanager's webhook body, version 4: one group, all its alerts.
+//!
+//! Source: the webhook section of Prometheus' alerting configuration documentation. Required are `groupKey`, `alerts`, and of
+//! each alert `status` and `labels`; unknown members are ignored. An alert is known by its `fingerprint`, or by its labels
+//! where an older sender leaves that out.
+
+use std::borrow::Cow;
+
+use simd_json::prelude::{ValueIntoArray, ValueIntoObject};
+use simd_json::tape::Value;
+
+use super::decode::{EVENTS_PER_RECORD_MAX, Refusal};
+use super::identity::{Fingerprint, HashKey};
+use super::json::{Fields, member, string, text};
+use super::{Event, Facts, KEY_BYTES_MAX, State, TEXT_BYTES_MAX, Timestamp, Urgency, cut};
+
+/// Labels that say nothing a line needs: they stand elsewhere in the message.
+const UNNAMED_LABELS: [&str; 3] = ["alertname", "severity", "alertgroup"];
+
+/// Annotations that say what an alert is about, best first.
+const TEXT_ANNOTATIONS: [&str; 3] = ["summary", "message", "description"];
+
+pub(super) fn decode(key: &HashKey, root: Value<'_, '_>, emit: &mut dyn FnMut(&Event<'_>)) -> Result<usize, Refusal> {
+    let group = Group::read(root)?;
+    for (index, alert) in group.alerts.iter().enumerate() {
+        state_of(*alert, index)?;
+    }
+    for (index, alert) in group.alerts.iter().enumerate() {
+        let state = state_of(*alert, index)?;
+        emit(&group.event(key, index, *alert, state));
+    }
+    Ok(group.alerts.len())
+}
+
+/// What all alerts of one body share.
+struct Group<'a> {
+    root: Value<'a, 'a>,
+    key: &'a str,
+    subject: Cow<'a, str>,
+    alerts: Vec<Value<'a, 'a>>,
+}
+
+impl<'a> Group<'a> {
+    fn read(root: Value<'a, 'a>) -> Result<Self, Refusal> {
+        let key = member(root, "groupKey").and_then(string).filter(|key| !key.is_empty());
+        let key = key.ok_or_else(|| Refusal::field("groupKey", "a string"))?;
+        let alerts = member(root, "alerts").and_then(ValueIntoArray::into_array);
+        let alerts = alerts.ok_or_else(|| Refusal::field("alerts", "an array"))?;
+        if alerts.len() > EVENTS_PER_RECORD_MAX {
+            return Err(Refusal::TooManyEvents);
+        }
+        Ok(Self { root, key, subject: subject(root), alerts: alerts.iter().collect() })
+    }
+
+    fn event(&self, key: &HashKey, index: usize, alert: Value<'a, 'a>, state: State) -> Event<'a> {
+        let labels = member(alert, "labels");
+        let label = |name| labels.map_or("", |labels| text(labels, name));
+        let entity = entity(key, alert);
+        let starts_at = text(alert, "startsAt");
+        let ends_at = if state == State::Resolved { text(alert, "endsAt") } else { "" };
+        let severity = label("severity");
+        Event {
+            index: u32::try_from(index).expect("bounded by EVENTS_PER_RECORD_MAX"),
+            entity,
+            identity: key.fingerprint(&[&entity.as_u128().to_le_bytes(), &[state as u8], starts_at.as_bytes()]),
+            state,
+            urgency: Urgency::of_severity(severity),
+            since: Timestamp::parse_rfc3339(if ends_at.is_empty() { starts_at } else { ends_at }),
+            conversation: conversation_key(key, self.key),
+            facts: Facts {
+                subject: self.subject.clone(),
+                title: title(labels, self.root),
+                text: Cow::Borrowed(cut(summary(alert, self.root), TEXT_BYTES_MAX)),
+                severity: Cow::Borrowed(cut(severity, 64)),
+                link: Cow::Borrowed(https(text(alert, "generatorURL"))),
+                author: Cow::Borrowed(""),
+            },
+            fields: Fields {
+                root: Some(self.root),
+                scopes: [labels, member(alert, "annotations"), Some(self.root)],
+                attributes: &[],
+            },
+        }
+    }
+}
+
+fn state_of(alert: Value<'_, '_>, index: usize) -> Result<State, Refusal> {
+    if member(alert, "labels").and_then(ValueIntoObject::into_object).is_none() {
+        return Err(Refusal::field(format!("alerts[{index}].labels"), "an object"));
+    }
+    match text(alert, "status") {
+        "firing" => Ok(State::Firing),
+        "resolved" => Ok(State::Resolved),
+        _ => Err(Refusal::field(format!("alerts[{index}].status"), "\"firing\" or \"resolved\"")),
+    }
+}
+
+fn entity(key: &HashKey, alert: Value<'_, '_>) -> Fingerprint {
+    let fingerprint = text(alert, "fingerprint");
+    if !fingerprint.is_empty() {
+        return key.fingerprint(&[fingerprint.as_bytes()]);
+    }
+    let mut hasher = key.hasher();
+    for (name, value) in member(alert, "labels").and_then(ValueIntoObject::into_object).iter().flatten() {
+        hasher.part(name.as_bytes());
+        hasher.part(string(value).unwrap_or("").as_bytes());
+    }
+    hasher.finish()
+}
+
+/// Long keys keep their beginning, for people, and end in their hash, for difference.
+pub(super) fn conversation_key<'a>(key: &HashKey, text: &'a str) -> Cow<'a, str> {
+    if text.len() <= KEY_BYTES_MAX {
+        return Cow::Borrowed(text);
+    }
+    let hash = key.fingerprint(&[text.as_bytes()]);
+    Cow::Owned(format!("{}#{hash}", cut(text, KEY_BYTES_MAX - 33)))
+}
+
+/// The group's labels on one line, its alert name first.
+fn subject<'a>(root: Value<'a, 'a>) -> Cow<'a, str> {
+    let labels = member(root, "groupLabels");
+    let name = labels.map_or("", |labels| text(labels, "alertname"));
+    let name = if name.is_empty() {
+        member(root, "commonLabels").map_or("", |labels| text(labels, "alertname"))
+    } else {
+        name
+    };
+    let head = if name.is_empty() { "Alerts" } else { name };
+    with_labels(head, labels, |_| true)
+}
+
+/// The alert's name and the labels that tell it from its siblings.
+fn title<'a>(labels: Option<Value<'a, 'a>>, root: Value<'a, 'a>) -> Cow<'a, str> {
+    let name = labels.map_or("", |labels| text(labels, "alertname"));
+    let common = member(root, "commonLabels");
+    with_labels(name, labels, |label| common.is_none_or(|common| member(common, label).is_none()))
+}
+
+fn with_labels<'a>(head: &'a str, labels: Option<Value<'a, 'a>>, named: impl Fn(&str) -> bool) -> Cow<'a, str> {
+    const LABELS_BYTES_MAX: usize = 256;
+    let mut line = Cow::Borrowed(cut(head, LABELS_BYTES_MAX));
+    for (name, value) in labels.and_then(ValueIntoObject::into_object).iter().flatten() {
+        let value = string(value).unwrap_or("");
+        if UNNAMED_LABELS.contains(&name)
+            || !named(name)
+            || line.len() + name.len() + value.len() + 2 > LABELS_BYTES_MAX
+        {
+            continue;
+        }
+        let line = line.to_mut();
+        line.push_str(if line.is_empty() { "" } else { " " });
+        line.push_str(name);
+        line.push('=');
+        line.push_str(value);
+    }
+    line
+}
+
+fn summary<'a>(alert: Value<'a, 'a>, root: Value<'a, 'a>) -> &'a str {
+    let sources = [member(alert, "annotations"), member(root, "commonAnnotations")];
+    let candidates = sources.into_iter().flatten().flat_map(|from| TEXT_ANNOTATIONS.map(|name| text(from, name)));
+    candidates.into_iter().find(|found| !found.is_empty()).unwrap_or("")
+}
+
+/// Only `https` addresses of a sane length are shown to people.
+pub(super) fn https(link: &str) -> &str {
+    let fine = link.starts_with("https://") && link.len() <= 1024 && !link.contains(char::is_whitespace);
+    if fine { link } else { "" }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Decoder, Format, Record};
+    use super::*;
+
+    const GROUP: &str = r#"{"version":"4","groupKey":"{}:{alertname=\"High5xx\"}","truncatedAlerts":0,"status":"firing",
+      "receiver":"missive","groupLabels":{"alertname":"High5xx"},"commonLabels":{"alertname":"High5xx","severity":"critical"},
+      "commonAnnotations":{},"externalURL":"http://am:9093","alerts":[
+       {"status":"firing","labels":{"alertname":"High5xx","pod":"pay-1","severity":"critical"},
+        "annotations":{"summary":"5xx 12%"},"startsAt":"2026-11-22T03:12:00Z","endsAt":"0001-01-01T00:00:00Z",
+        "generatorURL":"https://prom/graph","fingerprint":"aa"},
+       {"status":"resolved","labels":{"alertname":"High5xx","pod":"pay-2","severity":"critical"},
+        "annotations":{"description":"gone"},"startsAt":"2026-11-22T03:10:00Z","endsAt":"2026-11-22T03:14:00Z",
+        "generatorURL":"javascript:alert(1)","fingerprint":"bb"}]}"#;
+
+    type Seen = (State, Urgency, String, String, String, String, Option<u64>);
+
+    fn decode(payload: &str) -> Result<Vec<Seen>, Refusal> {
+        let mut seen = Vec::new();
+        let record = Record { payload: Some(payload.as_bytes()), headers: &[] };
+        Decoder::new(HashKey::new([1; 16])).decode(&Format::Alertmanager, record, &mut |event| {
+            let facts = &event.facts;
+            seen.push((
+                event.state,
+                event.urgency,
+                event.conversation.to_string(),
+                facts.title.to_string(),
+                facts.text.to_string(),
+                facts.link.to_string(),
+                event.since.map(Timestamp::as_secs),
+            ));
+        })?;
+        Ok(seen)
+    }
+
+    #[test]
+    fn a_group_yields_its_alerts_with_what_tells_them_apart() {
+        let key = "{}:{alertname=\"High5xx\"}".to_owned();
+        let seen = decode(GROUP).expect("a valid body");
+        assert_eq!(
+            seen,
+            [
+                (
+                    State::Firing,
+                    Urgency::Critical,
+                    key.clone(),
+                    "High5xx pod=pay-1".to_owned(),
+                    "5xx 12%".to_owned(),
+                    "https://prom/graph".to_owned(),
+                    Some(1_795_317_120),
+                ),
+                (
+                    State::Resolved,
+                    Urgency::Critical,
+                    key,
+                    "High5xx pod=pay-2".to_owned(),
+                    "gone".to_owned(),
+                    String::new(),
+                    Some(1_795_317_240),
+                ),
+            ]
+        );
+    }
+
+    #[test]
+    fn state_and_start_make_news_and_nothing_else_does() {
+        let identities = |payload: &str| {
+            let mut found = Vec::new();
+            let record = Record { payload: Some(payload.as_bytes()), headers: &[] };
+            let mut decoder = Decoder::new(HashKey::new([1; 16]));
+            decoder
+                .decode(&Format::Alertmanager, record, &mut |event| found.push(event.identity))
+                .expect("a valid body");
+            found
+        };
+        let first = identities(GROUP);
+        assert_ne!(first[0], first[1]);
+        assert_eq!(first, identities(&GROUP.replace("5xx 12%", "5xx 13%")), "a changed annotation is no news");
+        assert_ne!(first[0], identities(&GROUP.replace("03:12:00Z", "03:13:00Z"))[0], "a new start is");
+        assert_ne!(first[0], identities(&GROUP.replace("\"aa\"", "\"ab\""))[0], "another alert is");
+    }
+
+    #[test]
+    fn a_body_that_lacks_something_is_refused_whole_and_says_what() {
+        let rows = [
+            (GROUP.replace("groupKey", "group"), "groupKey is missing or not a string"),
+            (GROUP.replace("\"alerts\"", "\"alarms\""), "alerts is missing or not an array"),
+            (
+                GROUP.replace("\"status\":\"resolved\"", "\"status\":\"gone\""),
+                "alerts[1].status is missing or not \"firing\" or \"resolved\"",
+            ),
+            ("[]".to_owned(), "groupKey is missing or not a string"),
+        ];
+        for (payload, wanted) in rows {
+            let refusal = decode(&payload).expect_err(wanted);
+            assert_eq!(refusal.to_string(), wanted);
+        }
+    }
+
+    #[test]
+    fn a_group_without_alerts_yields_none_and_is_no_error() {
+        assert_eq!(decode(r#"{"groupKey":"k","alerts":[]}"#), Ok(Vec::new()));
+    }
+
+    #[test]
+    fn an_overlong_group_key_is_bounded_and_still_unlike_its_neighbour() {
+        let key = HashKey::new([1; 16]);
+        let long = "x".repeat(4 * KEY_BYTES_MAX);
+        let a = conversation_key(&key, &long).into_owned();
+        let b = conversation_key(&key, &format!("{long}y")).into_owned();
+        assert!(a.len() <= KEY_BYTES_MAX && b.len() <= KEY_BYTES_MAX);
+        assert_ne!(a, b);
+    }
+}
