@@ -1,5 +1,263 @@
-//! The lane: one Missive rate budget and everything that shares it.
+//! The lane: one Missive rate budget and everything that shares it, as one deterministic state machine.
+//!
+//! [`Lane::step`] takes what happened ([`Input`]) and says what to do about it ([`Effects`]); [`Lane::next_wakeup`] says when
+//! it wants to be asked again if nothing happens. It reads no clock: `now` is an argument, and an earlier `now` than one it
+//! has seen counts as that one. A spurious step changes nothing.
+//!
+//! What must hold: everything it was told about ends in exactly one outcome or is pending ([`books`]); the windows of
+//! [`pacing`] hold for whatever the answers take; at most one delivery of a conversation is in flight; an observation at or
+//! below its partition's mark is not folded again. `Effects` accumulate until the driver has committed: a [`Delivery`] may
+//! only leave after the state that announces it is in Kafka.
+//!
+//! Layout: [`conversation`] (what is known, what is news), [`digest`] (what is untold), [`schedule`] (who is next),
+//! [`storm`] (what is told together), `answers` (what an answer does), `state` (records in the state topic), `words` (how it
+//! reads).
 
+mod answers;
+pub mod books;
+mod conversation;
+mod dedupe;
+mod digest;
+mod fold;
+pub mod pacing;
 pub mod policy;
+mod release;
+mod schedule;
+mod state;
+mod storm;
+mod words;
 
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+pub use answers::Breaker;
+pub use books::{Books, Outcome, Reason};
 pub use policy::Policy;
+pub use state::{StateError, StateKey};
+
+use crate::event::frame::Lesson;
+use crate::event::{Fingerprint, Frame, HashKey, Position, Timestamp, Urgency};
+use crate::missive::{Addressed, Answer};
+use conversation::Conversation;
+use dedupe::{ChunkKey, Dedupe};
+use pacing::{Budget, Pacing};
+use schedule::Schedule;
+use storm::Openings;
+
+/// What happened.
+#[derive(Debug)]
+pub enum Input<'a> {
+    /// A frame of the ledger.
+    Observed(&'a Frame<'a>),
+    /// The hook learned something.
+    Learned(&'a Lesson<'a>),
+    /// A delivery was answered, or certainly won't be.
+    Answered { id: DeliveryId, answer: Answer },
+    /// Time passed.
+    Tick,
+    /// Send nothing more: this owner is leaving.
+    Drain,
+}
+
+/// Which attempt at which message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct DeliveryId {
+    pub conversation: Fingerprint,
+    pub sequence: u64,
+    pub attempt: u32,
+}
+
+/// A request to Missive, ready to be written.
+#[derive(Clone, Debug)]
+pub struct Delivery {
+    pub id: DeliveryId,
+    pub body: Vec<u8>,
+    pub addressed: Addressed,
+    /// Not to be written at or after this instant.
+    pub send_before: Timestamp,
+}
+
+/// A delivery or an observation that can't be handled, whole, with its reason.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeadLetter {
+    pub reason: Reason,
+    pub channel: Box<str>,
+    pub routing_key: Box<str>,
+    /// Observations it stands for.
+    pub covers: u32,
+    /// The request body, or the words that found no room.
+    pub body: Vec<u8>,
+    /// What Missive answered, or why there was no room.
+    pub error: Box<str>,
+}
+
+/// What to do, gathered over steps until it is committed.
+#[derive(Debug, Default)]
+pub struct Effects {
+    /// To be sent once the state is committed.
+    pub sends: Vec<Delivery>,
+    /// State records to be written; [`Lane::record`] has their values.
+    pub dirty: BTreeSet<StateKey>,
+    /// To be written in the same transaction.
+    pub dead_letters: Vec<DeadLetter>,
+}
+
+impl Effects {
+    pub fn is_empty(&self) -> bool {
+        self.sends.is_empty() && self.dirty.is_empty() && self.dead_letters.is_empty()
+    }
+}
+
+/// Why nothing is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Blocked {
+    No,
+    /// Missive asked for patience, or a predecessor may still be sending.
+    Until(Timestamp),
+    /// The token is refused; one request tries again at this instant.
+    Halted {
+        retry_at: Timestamp,
+    },
+}
+
+/// What a lane counts besides its books, since it was created or restored.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    pub messages: u64,
+    pub conversations_opened: u64,
+    pub roll_ups: u64,
+    pub doubts: u64,
+    pub retries: u64,
+    pub rate_limited: u64,
+    pub unknown_routes: u64,
+}
+
+/// One Missive rate budget and everything that shares it. See the module documentation for its contract.
+#[derive(Debug)]
+pub struct Lane {
+    policy: Arc<Policy>,
+    key: HashKey,
+    seed: u64,
+    now: Timestamp,
+    conversations: HashMap<Fingerprint, Conversation>,
+    dedupe: Dedupe,
+    pacing: Pacing,
+    schedule: Schedule,
+    /// The last position folded, by source topic and partition.
+    marks: BTreeMap<(Box<str>, i32), Position>,
+    openings: HashMap<Box<str>, Openings>,
+    breakers: HashMap<Box<str>, Breaker>,
+    blocked: Blocked,
+    draining: bool,
+    books: Books,
+    tally: Tally,
+}
+
+impl Lane {
+    /// A lane without a past. `key` hashes conversation keys; `seed` feeds the jitter.
+    pub fn new(policy: Arc<Policy>, key: HashKey, seed: u64) -> Self {
+        Self {
+            pacing: Pacing::new(policy.limits),
+            dedupe: Dedupe::new(policy.bounds.dedupe_keys_max),
+            policy,
+            key,
+            seed,
+            now: Timestamp::EPOCH,
+            conversations: HashMap::new(),
+            schedule: Schedule::default(),
+            marks: BTreeMap::new(),
+            openings: HashMap::new(),
+            breakers: HashMap::new(),
+            blocked: Blocked::No,
+            draining: false,
+            books: Books::default(),
+            tally: Tally::default(),
+        }
+    }
+
+    /// Takes in what happened and adds to `effects` what to do.
+    pub fn step(&mut self, now: Timestamp, input: Input<'_>, effects: &mut Effects) {
+        self.now = self.now.max(now);
+        self.dedupe.expire(self.now, &mut |chunk| note(effects, chunk));
+        match input {
+            Input::Observed(frame) => self.fold(frame, effects),
+            Input::Learned(lesson) => self.learn(lesson, effects),
+            Input::Answered { id, answer } => self.answered(id, &answer, effects),
+            Input::Tick => {}
+            Input::Drain => self.draining = true,
+        }
+        self.advance(effects);
+    }
+
+    /// When to step again if nothing happens; `None`: not at all.
+    pub fn next_wakeup(&self) -> Option<Timestamp> {
+        [self.schedule.next_due(), self.next_release(), self.dedupe.next_expiry()].into_iter().flatten().min()
+    }
+
+    /// Everything in `effects` has been committed: what becomes dirty next is a new record.
+    pub fn committed(&mut self) {
+        self.dedupe.committed();
+    }
+
+    pub const fn books(&self) -> &Books {
+        &self.books
+    }
+
+    pub const fn tally(&self) -> &Tally {
+        &self.tally
+    }
+
+    pub fn name(&self) -> &str {
+        &self.policy.lane
+    }
+
+    pub const fn blocked(&self) -> Blocked {
+        self.blocked
+    }
+
+    pub fn budget(&self, now: Timestamp) -> Budget {
+        self.pacing.budget(now)
+    }
+
+    pub const fn in_progress(&self) -> usize {
+        self.pacing.in_progress()
+    }
+
+    pub fn conversations(&self) -> usize {
+        self.conversations.len()
+    }
+
+    pub const fn dedupe_keys(&self) -> usize {
+        self.dedupe.len()
+    }
+
+    pub const fn dedupe_evicted(&self) -> u64 {
+        self.dedupe.evicted()
+    }
+
+    /// When the oldest untold news of each urgency arrived. Walks all conversations: for scrapes, not for steps.
+    pub fn oldest_untold(&self) -> BTreeMap<Urgency, Timestamp> {
+        let mut oldest = BTreeMap::new();
+        for conversation in self.conversations.values() {
+            let digest = &conversation.digest;
+            if let (Some(since), Some(urgency)) = (digest.waiting_since, digest.worst_urgency) {
+                let known = oldest.entry(urgency).or_insert(since);
+                *known = since.min(*known);
+            }
+        }
+        oldest
+    }
+
+    /// Moves whoever is due, sends what may be sent, tells together what would be told too late.
+    fn advance(&mut self, effects: &mut Effects) {
+        while let Some(id) = self.schedule.pop_due(self.now) {
+            self.due(id, effects);
+        }
+        self.release(effects);
+        self.roll_up_overdue(effects);
+    }
+}
+
+fn note(effects: &mut Effects, chunk: ChunkKey) {
+    effects.dirty.insert(StateKey::Identities(chunk));
+}

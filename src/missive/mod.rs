@@ -3,6 +3,7 @@
 //! Pure. Bodies are built here and posted by `shell::courier`; answers are judged here and acted on by [`crate::lane`].
 
 pub mod answer;
+mod body;
 mod routing_key;
 
 use jiff::tz::TimeZone;
@@ -10,6 +11,7 @@ use serde::Deserialize;
 use uuid::Uuid;
 
 pub use answer::{Addressed, Answer, Verdict};
+pub use body::{Colour, MESSAGES_PATH, Message, Repeat};
 pub use routing_key::RoutingKey;
 
 /// What a channel shows, fixed in Missive when it is created.

@@ -1,0 +1,131 @@
+//! The books: what became of every observation.
+//!
+//! Each ends in exactly one outcome with a reason, or is pending. The names are the metric labels.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// What became of an observation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Outcome {
+    Delivered,
+    Duplicate,
+    Suppressed,
+    DeadLettered,
+}
+
+impl Outcome {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Delivered => "delivered",
+            Self::Duplicate => "duplicate",
+            Self::Suppressed => "suppressed",
+            Self::DeadLettered => "dead_lettered",
+        }
+    }
+}
+
+/// Why it became that.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Reason {
+    /// Delivered in the first message of a conversation or episode.
+    First,
+    /// Delivered in a later message of its own conversation.
+    Digest,
+    /// Delivered in a roll-up.
+    RolledUp,
+    /// A duplicate by identity within the window.
+    Identity,
+    /// A duplicate of an alert's known state.
+    Unchanged,
+    /// A duplicate that the intake had dropped.
+    Intake,
+    /// Suppressed: older than what is known.
+    Late,
+    /// Suppressed: a resolve of something never heard of.
+    UnknownResolve,
+    /// Suppressed: people muted the conversation.
+    Muted,
+    /// Dead-lettered: Missive will never take the message.
+    Refused,
+    /// Dead-lettered: more of people's own words are waiting than may.
+    ThreadFull,
+    /// Dead-lettered: no more conversations are kept, and people's words can't be rolled up.
+    ConversationsFull,
+}
+
+impl Reason {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::First => "first",
+            Self::Digest => "digest",
+            Self::RolledUp => "rolled_up",
+            Self::Identity => "identity",
+            Self::Unchanged => "unchanged",
+            Self::Intake => "intake",
+            Self::Late => "late",
+            Self::UnknownResolve => "unknown_resolve",
+            Self::Muted => "muted",
+            Self::Refused => "refused",
+            Self::ThreadFull => "thread_full",
+            Self::ConversationsFull => "conversations_full",
+        }
+    }
+}
+
+/// Counts since the lane was created or restored.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Books {
+    entries: BTreeMap<(Outcome, Reason), u64>,
+    folded: u64,
+    pending: u64,
+}
+
+impl Books {
+    /// Continues with what was pending.
+    pub fn restored(pending: u64) -> Self {
+        Self { folded: pending, pending, ..Self::default() }
+    }
+
+    /// An observation arrived and waits to be told.
+    pub(super) fn pend(&mut self) {
+        self.folded += 1;
+        self.pending += 1;
+    }
+
+    /// An observation arrived and is settled at once.
+    pub(super) fn settle_new(&mut self, outcome: Outcome, reason: Reason) {
+        self.folded += 1;
+        *self.entries.entry((outcome, reason)).or_default() += 1;
+    }
+
+    /// `count` pending observations are settled.
+    pub(super) fn settle(&mut self, outcome: Outcome, reason: Reason, count: u32) {
+        debug_assert!(self.pending >= u64::from(count), "more settled than was pending");
+        self.pending = self.pending.saturating_sub(u64::from(count));
+        *self.entries.entry((outcome, reason)).or_default() += u64::from(count);
+    }
+
+    /// Observations that arrived, with what was pending at the start.
+    pub const fn folded(&self) -> u64 {
+        self.folded
+    }
+
+    pub const fn pending(&self) -> u64 {
+        self.pending
+    }
+
+    pub fn of(&self, outcome: Outcome) -> u64 {
+        self.entries.iter().filter(|((of, _), _)| *of == outcome).map(|(_, count)| count).sum()
+    }
+
+    pub fn entries(&self) -> impl Iterator<Item = (Outcome, Reason, u64)> + '_ {
+        self.entries.iter().map(|((outcome, reason), count)| (*outcome, *reason, *count))
+    }
+
+    /// Does everything that arrived stand somewhere?
+    pub fn balance(&self) -> bool {
+        self.folded == self.pending + self.entries.values().sum::<u64>()
+    }
+}

@@ -1,0 +1,293 @@
+//! Which identities are no news any more.
+//!
+//! Time-sliced sets, one series per window length: an identity is put into the newest slice, a slice is dropped whole when
+//! the window has passed since its end. No eviction order to keep and, because a new slice is sized like its predecessor, no
+//! rehash of a large table. The number of identities is capped: the oldest slice goes first, and is counted.
+//!
+//! What has been added since the last commit is one *chunk* of a slice in the state topic; a slice that is dropped leaves
+//! tombstones for its chunks.
+
+use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::hash::{BuildHasherDefault, Hasher};
+use std::time::Duration;
+
+use crate::event::{Fingerprint, Timestamp};
+
+/// Slices a window is divided into; an identity lives between one window and one window and an eighth.
+const SLICES: u32 = 8;
+
+/// Has this been seen within its window?
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Seen {
+    Fresh,
+    Duplicate,
+}
+
+/// Names one chunk in the state topic.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ChunkKey {
+    /// The window, in milliseconds.
+    pub window: u64,
+    /// Number of the slice: its start divided by its length.
+    pub slice: u64,
+    pub chunk: u32,
+}
+
+/// All identities of a lane.
+#[derive(Debug)]
+pub struct Dedupe {
+    keys_max: usize,
+    keys: usize,
+    evicted: u64,
+    windows: BTreeMap<u64, Slices>,
+}
+
+#[derive(Debug, Default)]
+struct Slices {
+    /// Oldest first.
+    slices: VecDeque<Slice>,
+}
+
+#[derive(Debug)]
+struct Slice {
+    number: u64,
+    identities: HashSet<u128, BuildHasherDefault<AlreadyHashed>>,
+    /// Chunks in the state topic.
+    chunks: u32,
+    /// Not yet committed.
+    fresh: Vec<Fingerprint>,
+}
+
+/// Identities are keyed hashes already; half of one is as good a hash as any.
+#[derive(Debug, Default)]
+pub struct AlreadyHashed(u64);
+
+impl Hasher for AlreadyHashed {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
+        }
+    }
+
+    fn write_u128(&mut self, bits: u128) {
+        self.0 = bits as u64;
+    }
+}
+
+impl Dedupe {
+    pub fn new(keys_max: usize) -> Self {
+        Self { keys_max, keys: 0, evicted: 0, windows: BTreeMap::new() }
+    }
+
+    /// Notes `identity`; tells whether it was known.
+    pub fn note(
+        &mut self,
+        now: Timestamp,
+        window: Duration,
+        identity: Fingerprint,
+        dirty: &mut impl FnMut(ChunkKey),
+    ) -> Seen {
+        let millis = window_millis(window);
+        let slices = self.windows.entry(millis).or_default();
+        if slices.slices.iter().rev().any(|slice| slice.identities.contains(&identity.as_u128())) {
+            return Seen::Duplicate;
+        }
+        let slice = slices.newest(now, millis);
+        slice.identities.insert(identity.as_u128());
+        slice.fresh.push(identity);
+        dirty(ChunkKey { window: millis, slice: slice.number, chunk: slice.chunks });
+        self.keys += 1;
+        if self.keys > self.keys_max {
+            self.evict_oldest(dirty);
+        }
+        Seen::Fresh
+    }
+
+    /// Puts a known identity into the newest slice: it goes on being no news for another window.
+    pub fn touch(&mut self, now: Timestamp, window: Duration, identity: Fingerprint, dirty: &mut impl FnMut(ChunkKey)) {
+        let millis = window_millis(window);
+        let slice = self.windows.entry(millis).or_default().newest(now, millis);
+        if slice.identities.insert(identity.as_u128()) {
+            slice.fresh.push(identity);
+            dirty(ChunkKey { window: millis, slice: slice.number, chunk: slice.chunks });
+            self.keys += 1;
+        }
+    }
+
+    /// Drops what is older than its window.
+    pub fn expire(&mut self, now: Timestamp, dirty: &mut impl FnMut(ChunkKey)) {
+        for (window, slices) in &mut self.windows {
+            while slices.slices.front().is_some_and(|slice| slice.expires(*window) <= now) {
+                self.keys -= slices.drop_oldest(*window, dirty);
+            }
+        }
+    }
+
+    /// When the next slice can be dropped.
+    pub fn next_expiry(&self) -> Option<Timestamp> {
+        let oldest = |(window, slices): (&u64, &Slices)| Some(slices.slices.front()?.expires(*window));
+        self.windows.iter().filter_map(oldest).min()
+    }
+
+    pub const fn len(&self) -> usize {
+        self.keys
+    }
+
+    /// Identities that went early because there were too many.
+    pub const fn evicted(&self) -> u64 {
+        self.evicted
+    }
+
+    /// The identities of a chunk that is to be written; `None` is a tombstone.
+    pub fn chunk(&self, key: ChunkKey) -> Option<&[Fingerprint]> {
+        let slice = self.windows.get(&key.window)?.slices.iter().find(|slice| slice.number == key.slice)?;
+        (slice.chunks == key.chunk).then_some(slice.fresh.as_slice())
+    }
+
+    /// Everything that was dirty has been committed: what comes next goes into new chunks.
+    pub fn committed(&mut self) {
+        for slice in self.windows.values_mut().flat_map(|slices| &mut slices.slices) {
+            if !slice.fresh.is_empty() {
+                slice.fresh.clear();
+                slice.chunks += 1;
+            }
+        }
+    }
+
+    /// Takes back a chunk from the state topic. Chunks may come in any order.
+    pub fn restore(&mut self, key: ChunkKey, identities: &[Fingerprint]) {
+        let slice = self.windows.entry(key.window).or_default().numbered(key.slice);
+        slice.chunks = slice.chunks.max(key.chunk + 1);
+        slice.identities.extend(identities.iter().map(|identity| identity.as_u128()));
+        self.keys = self.windows.values().flat_map(|slices| &slices.slices).map(|slice| slice.identities.len()).sum();
+    }
+
+    fn evict_oldest(&mut self, dirty: &mut impl FnMut(ChunkKey)) {
+        let oldest = |(window, slices): (&u64, &Slices)| Some((slices.slices.front()?.expires(*window), *window));
+        let Some((_, window)) = self.windows.iter().filter_map(oldest).min() else { return };
+        let Some(slices) = self.windows.get_mut(&window) else { return };
+        let dropped = slices.drop_oldest(window, dirty);
+        self.keys -= dropped;
+        self.evicted += dropped as u64;
+    }
+}
+
+fn window_millis(window: Duration) -> u64 {
+    u64::try_from(window.as_millis()).unwrap_or(u64::MAX).max(u64::from(SLICES))
+}
+
+fn slice_millis(window: u64) -> u64 {
+    window / u64::from(SLICES)
+}
+
+impl Slices {
+    fn newest(&mut self, now: Timestamp, window: u64) -> &mut Slice {
+        let newest = self.slices.back().map_or(0, |slice| slice.number);
+        self.numbered((now.as_millis() / slice_millis(window)).max(newest))
+    }
+
+    fn numbered(&mut self, number: u64) -> &mut Slice {
+        let place = self.slices.partition_point(|slice| slice.number < number);
+        if self.slices.get(place).is_none_or(|slice| slice.number != number) {
+            let room = self.slices.back().map_or(0, |slice| slice.identities.len());
+            self.slices.insert(place, Slice::new(number, room));
+        }
+        &mut self.slices[place]
+    }
+
+    fn drop_oldest(&mut self, window: u64, dirty: &mut impl FnMut(ChunkKey)) -> usize {
+        let Some(slice) = self.slices.pop_front() else { return 0 };
+        for chunk in 0..slice.chunks {
+            dirty(ChunkKey { window, slice: slice.number, chunk });
+        }
+        slice.identities.len()
+    }
+}
+
+impl Slice {
+    fn new(number: u64, room: usize) -> Self {
+        let identities = HashSet::with_capacity_and_hasher(room, BuildHasherDefault::default());
+        Self { number, identities, chunks: 0, fresh: Vec::new() }
+    }
+
+    fn expires(&self, window: u64) -> Timestamp {
+        Timestamp::from_millis((self.number + 1).saturating_mul(slice_millis(window)).saturating_add(window))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOUR: Duration = Duration::from_secs(3600);
+
+    fn identity(number: u128) -> Fingerprint {
+        Fingerprint::from_u128(number)
+    }
+
+    fn minutes(number: u64) -> Timestamp {
+        Timestamp::from_millis(1_700_000_100_000 + number * 60_000)
+    }
+
+    #[test]
+    fn an_identity_is_a_duplicate_for_its_window_and_news_again_afterwards() {
+        let mut dedupe = Dedupe::new(100);
+        let dirty = &mut |_| {};
+        assert_eq!(dedupe.note(minutes(0), HOUR, identity(1), dirty), Seen::Fresh);
+        for minute in [0, 30, 59, 60] {
+            dedupe.expire(minutes(minute), dirty);
+            assert_eq!(dedupe.note(minutes(minute), HOUR, identity(1), dirty), Seen::Duplicate, "minute {minute}");
+        }
+        dedupe.expire(minutes(68), dirty);
+        assert_eq!(dedupe.note(minutes(68), HOUR, identity(1), dirty), Seen::Fresh);
+    }
+
+    #[test]
+    fn a_touched_identity_lives_another_window() {
+        let mut dedupe = Dedupe::new(100);
+        let dirty = &mut |_| {};
+        dedupe.note(minutes(0), HOUR, identity(1), dirty);
+        dedupe.touch(minutes(50), HOUR, identity(1), dirty);
+        dedupe.expire(minutes(100), dirty);
+        assert_eq!(dedupe.note(minutes(100), HOUR, identity(1), dirty), Seen::Duplicate);
+    }
+
+    #[test]
+    fn too_many_identities_cost_the_oldest_slice_and_are_counted() {
+        let mut dedupe = Dedupe::new(3);
+        let dirty = &mut |_| {};
+        for (minute, number) in [(0, 1), (0, 2), (20, 3), (40, 4)] {
+            dedupe.note(minutes(minute), HOUR, identity(number), dirty);
+        }
+        assert_eq!((dedupe.len(), dedupe.evicted()), (2, 2));
+        assert_eq!(dedupe.note(minutes(40), HOUR, identity(3), dirty), Seen::Duplicate);
+        assert_eq!(dedupe.note(minutes(40), HOUR, identity(1), dirty), Seen::Fresh);
+    }
+
+    #[test]
+    fn chunks_restore_what_they_recorded_and_are_tombstoned_with_their_slice() {
+        let mut dedupe = Dedupe::new(100);
+        let mut keys = Vec::new();
+        dedupe.note(minutes(0), HOUR, identity(1), &mut |key| keys.push(key));
+        let first = (keys[0], dedupe.chunk(keys[0]).map(<[_]>::to_vec));
+        dedupe.committed();
+        dedupe.note(minutes(0), HOUR, identity(2), &mut |key| keys.push(key));
+        let second = (keys[1], dedupe.chunk(keys[1]).map(<[_]>::to_vec));
+        assert_eq!((first.0.chunk, second.0.chunk), (0, 1));
+
+        let mut restored = Dedupe::new(100);
+        for (key, identities) in [second, first] {
+            restored.restore(key, &identities.expect("a chunk to be written"));
+        }
+        assert_eq!(restored.len(), 2);
+        let mut expired = Vec::new();
+        restored.expire(minutes(100), &mut |key| expired.push(key));
+        assert_eq!(expired.iter().map(|key| key.chunk).collect::<Vec<_>>(), [0, 1]);
+        assert!(expired.iter().all(|key| restored.chunk(*key).is_none()), "a dropped slice leaves tombstones");
+        assert_eq!(restored.len(), 0);
+    }
+}

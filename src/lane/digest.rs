@@ -1,0 +1,235 @@
+//! The bounded summary of what a conversation has to say and has not said yet.
+//!
+//! It takes any number of observations and keeps: how many, of which states and urgencies, first and last time, how many
+//! repeats, the worst lines and the newest lines. It always knows how much it stands for beyond the lines it names. A line
+//! about an entity replaces the earlier one about the same entity.
+
+use std::collections::VecDeque;
+
+use serde::{Deserialize, Serialize};
+
+use crate::event::{Fingerprint, Observation, State, Timestamp, Urgency, cut};
+
+/// One line: an observation as a message may show it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Line {
+    pub entity: Fingerprint,
+    pub state: State,
+    pub urgency: Urgency,
+    pub severity: Box<str>,
+    pub title: Box<str>,
+    pub text: Box<str>,
+    pub link: Box<str>,
+    /// When it happened, by its own account or else by the record's time.
+    pub since: Timestamp,
+}
+
+impl Line {
+    /// Takes from an observation what a line shows, at most `bytes_max` bytes of each text.
+    pub fn of(observation: &Observation<'_>, bytes_max: usize) -> Self {
+        let facts = &observation.facts;
+        Self {
+            entity: observation.entity,
+            state: observation.state,
+            urgency: observation.urgency,
+            severity: cut(&facts.severity, bytes_max).into(),
+            title: cut(&facts.title, bytes_max).into(),
+            text: cut(&facts.text, bytes_max).into(),
+            link: cut(&facts.link, bytes_max).into(),
+            since: observation.since.unwrap_or(observation.at),
+        }
+    }
+}
+
+/// How many of what.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counts {
+    pub firing: u32,
+    pub resolved: u32,
+    pub changed: u32,
+    pub said: u32,
+    /// Of all these, how many were critical.
+    pub critical: u32,
+}
+
+impl Counts {
+    fn add(&mut self, state: State, urgency: Urgency) {
+        let of_state = match state {
+            State::Firing => &mut self.firing,
+            State::Resolved => &mut self.resolved,
+            State::Changed => &mut self.changed,
+            State::Said => &mut self.said,
+        };
+        *of_state = of_state.saturating_add(1);
+        self.critical = self.critical.saturating_add(u32::from(urgency == Urgency::Critical));
+    }
+
+    fn merge(&mut self, other: Self) {
+        self.firing = self.firing.saturating_add(other.firing);
+        self.resolved = self.resolved.saturating_add(other.resolved);
+        self.changed = self.changed.saturating_add(other.changed);
+        self.said = self.said.saturating_add(other.said);
+        self.critical = self.critical.saturating_add(other.critical);
+    }
+
+    /// All observations it stands for.
+    pub const fn total(&self) -> u32 {
+        self.firing.saturating_add(self.resolved).saturating_add(self.changed).saturating_add(self.said)
+    }
+}
+
+/// What a conversation has to say and has not said yet.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Digest {
+    pub counts: Counts,
+    /// Repeats of what had been told or stands here; counted, not news.
+    pub repeats: u32,
+    /// Conversations it speaks for, in a roll-up.
+    pub conversations: u32,
+    /// Record times of its first and last observation.
+    pub first: Option<Timestamp>,
+    pub last: Option<Timestamp>,
+    /// When the oldest of it arrived at the lane.
+    pub waiting_since: Option<Timestamp>,
+    pub worst_urgency: Option<Urgency>,
+    /// The most urgent, oldest first among equals.
+    pub worst: Vec<Line>,
+    /// The newest last; none of them is in `worst`.
+    pub newest: VecDeque<Line>,
+}
+
+impl Digest {
+    pub const fn is_empty(&self) -> bool {
+        self.counts.total() == 0
+    }
+
+    /// Takes one observation in; at most `lines_max` lines stay.
+    pub fn absorb(&mut self, now: Timestamp, line: Line, at: Timestamp, lines_max: usize) {
+        self.counts.add(line.state, line.urgency);
+        self.note_time(now, at, line.urgency);
+        self.worst.retain(|known| known.entity != line.entity);
+        self.newest.retain(|known| known.entity != line.entity);
+        self.keep(line, lines_max);
+    }
+
+    /// Takes a whole digest in: a roll-up speaks for it now.
+    pub fn merge(&mut self, other: Self, lines_max: usize) {
+        self.counts.merge(other.counts);
+        self.repeats = self.repeats.saturating_add(other.repeats);
+        self.first = earliest(self.first, other.first);
+        self.last = self.last.max(other.last);
+        self.waiting_since = earliest(self.waiting_since, other.waiting_since);
+        self.worst_urgency = earliest(self.worst_urgency, other.worst_urgency);
+        for line in other.worst.into_iter().chain(other.newest) {
+            self.keep(line, lines_max);
+        }
+    }
+
+    /// What stays when `count` of people's own words have been taken out.
+    #[must_use]
+    pub fn without_said(mut self, count: u32) -> Self {
+        self.counts.said = self.counts.said.saturating_sub(count);
+        self.repeats = 0;
+        self
+    }
+
+    /// Observations beyond the lines that are named.
+    pub fn unnamed(&self) -> u32 {
+        let named = u32::try_from(self.worst.len() + self.newest.len()).unwrap_or(u32::MAX);
+        self.counts.total().saturating_sub(named)
+    }
+
+    fn note_time(&mut self, now: Timestamp, at: Timestamp, urgency: Urgency) {
+        self.first = earliest(self.first, Some(at));
+        self.last = self.last.max(Some(at));
+        self.waiting_since = earliest(self.waiting_since, Some(now));
+        self.worst_urgency = earliest(self.worst_urgency, Some(urgency));
+    }
+
+    fn keep(&mut self, line: Line, lines_max: usize) {
+        let worst_max = lines_max.div_ceil(2);
+        let rank = |line: &Line| (line.state != State::Firing, line.urgency, line.since);
+        let place = self.worst.partition_point(|known| rank(known) <= rank(&line));
+        let overtaken = if place < worst_max {
+            self.worst.insert(place, line);
+            if self.worst.len() > worst_max { self.worst.pop() } else { None }
+        } else {
+            Some(line)
+        };
+        self.newest.extend(overtaken);
+        while self.newest.len() > lines_max / 2 {
+            self.newest.pop_front();
+        }
+    }
+}
+
+fn earliest<T: Ord>(a: Option<T>, b: Option<T>) -> Option<T> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(a.min(b)),
+        (a, b) => a.or(b),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn line(entity: u128, urgency: Urgency, state: State) -> Line {
+        Line {
+            entity: Fingerprint::from_u128(entity),
+            state,
+            urgency,
+            severity: "".into(),
+            title: format!("{entity}").into(),
+            text: "".into(),
+            link: "".into(),
+            since: Timestamp::from_millis(u64::try_from(entity).unwrap_or(0)),
+        }
+    }
+
+    fn absorb(digest: &mut Digest, entity: u128, urgency: Urgency) {
+        digest.absorb(Timestamp::from_millis(1), line(entity, urgency, State::Firing), Timestamp::from_millis(1), 4);
+    }
+
+    #[test]
+    fn the_worst_and_the_newest_are_named_and_the_rest_is_a_number() {
+        let mut digest = Digest::default();
+        for entity in 1..=9 {
+            absorb(&mut digest, entity, if entity == 7 { Urgency::Critical } else { Urgency::Normal });
+        }
+        let titles = |lines: Vec<&Line>| lines.iter().map(|line| line.title.to_string()).collect::<Vec<_>>();
+        assert_eq!(titles(digest.worst.iter().collect()), ["7", "1"]);
+        assert_eq!(titles(digest.newest.iter().collect()), ["8", "9"]);
+        assert_eq!((digest.counts.total(), digest.unnamed()), (9, 5));
+    }
+
+    #[test]
+    fn a_later_line_about_an_entity_replaces_the_earlier_one_and_both_count() {
+        let mut digest = Digest::default();
+        absorb(&mut digest, 1, Urgency::Normal);
+        let at = Timestamp::from_millis(2);
+        digest.absorb(at, line(1, Urgency::Normal, State::Resolved), at, 4);
+        assert_eq!(digest.worst.len() + digest.newest.len(), 1);
+        assert_eq!((digest.counts.firing, digest.counts.resolved), (1, 1));
+        assert_eq!(digest.waiting_since, Some(Timestamp::from_millis(1)));
+    }
+
+    proptest! {
+        #[test]
+        fn lines_are_bounded_and_nothing_is_uncounted(entities in prop::collection::vec((0u128..50, 0usize..3), 0..400), lines_max in 1usize..12) {
+            let mut digest = Digest::default();
+            let mut other = Digest::default();
+            for (number, (entity, urgency)) in entities.iter().enumerate() {
+                let into = if number % 3 == 0 { &mut other } else { &mut digest };
+                let at = Timestamp::from_millis(number as u64);
+                into.absorb(at, line(*entity, Urgency::ALL[*urgency], State::Firing), at, lines_max);
+            }
+            digest.merge(other, lines_max);
+            prop_assert_eq!(digest.counts.total() as usize, entities.len());
+            prop_assert!(digest.worst.len() + digest.newest.len() <= lines_max);
+            prop_assert!(digest.unnamed() as usize + digest.worst.len() + digest.newest.len() >= entities.len().min(1));
+        }
+    }
+}

@@ -1,0 +1,224 @@
+//! Folding the ledger into the lane: marks, identity, state, conversation, in this order.
+
+use super::books::{Outcome, Reason};
+use super::conversation::{Conversation, Judgement, Said, Subject, Told};
+use super::dedupe::Seen;
+use super::digest::Line;
+use super::policy::RoutePolicy;
+use super::{DeadLetter, Effects, Lane, StateKey, note};
+use crate::event::frame::{Learned, Lesson};
+use crate::event::{Fingerprint, Frame, Kind, Observation, Position, State, Urgency, cut};
+
+/// The window of a route that this config doesn't know.
+const UNKNOWN_WINDOW: std::time::Duration = std::time::Duration::from_secs(3600);
+
+impl Lane {
+    /// Folds what is new in a frame; what stands at or below its partition's mark has been folded before.
+    pub(super) fn fold(&mut self, frame: &Frame<'_>, effects: &mut Effects) {
+        let partition = (Box::<str>::from(frame.topic), frame.partition);
+        let mark = self.marks.get(&partition).copied();
+        let is_new = |position: Position| mark.is_none_or(|mark| position > mark);
+        let mut last = mark;
+        for observation in frame.observations().filter(|observation| is_new(observation.position)) {
+            last = last.max(Some(observation.position));
+            self.observe(&observation, effects);
+        }
+        for drops in &frame.drops {
+            let new = drops.positions.iter().copied().filter(|position| is_new(*position));
+            let repeats = new.inspect(|position| last = last.max(Some(*position))).count();
+            self.repeated(&drops.route, &drops.conversation, repeats, effects);
+        }
+        if let Some(last) = last.filter(|_| last != mark) {
+            self.marks.insert(partition, last);
+            effects.dirty.insert(StateKey::Marks);
+        }
+    }
+
+    pub(super) fn conversation_id(&self, route: &str, key: &str) -> Fingerprint {
+        self.key.fingerprint(&[route.as_bytes(), key.as_bytes()])
+    }
+
+    /// What the hook learned of a conversation.
+    pub(super) fn learn(&mut self, lesson: &Lesson<'_>, effects: &mut Effects) {
+        let Some(id) = self.known_by(lesson) else { return };
+        let Some(conversation) = self.conversations.get_mut(&id) else { return };
+        match lesson.about {
+            Learned::Answered if !lesson.conversation_id.is_empty() => {
+                conversation.missive_id = Some(lesson.conversation_id.into());
+            }
+            Learned::Muted => conversation.muted = true,
+            Learned::Unmuted => conversation.muted = false,
+            Learned::Answered | Learned::Closed | Learned::Reopened => {}
+        }
+        effects.dirty.insert(StateKey::Conversation(id));
+    }
+
+    fn known_by(&self, lesson: &Lesson<'_>) -> Option<Fingerprint> {
+        let named = lesson.routing_key.split_once('/').map(|(route, key)| self.conversation_id(route, key));
+        named.filter(|id| self.conversations.contains_key(id)).or_else(|| {
+            let by_id =
+                |conversation: &&Conversation| conversation.missive_id.as_deref() == Some(lesson.conversation_id);
+            let known = self.conversations.iter().find(|(_, conversation)| by_id(conversation));
+            known.map(|(id, _)| *id)
+        })
+    }
+
+    fn observe(&mut self, observation: &Observation<'_>, effects: &mut Effects) {
+        let id = self.conversation_id(observation.route, &observation.conversation);
+        let judgement = match self.conversations.get(&id) {
+            Some(conversation) => conversation.judge(observation),
+            None if observation.state == State::Resolved => Judgement::Suppressed(Reason::UnknownResolve),
+            None => Judgement::NewsIfFresh,
+        };
+        match judgement {
+            Judgement::News => {
+                self.note_identity(observation, effects);
+                self.take(id, observation, effects);
+            }
+            Judgement::NewsIfFresh => match self.note_identity(observation, effects) {
+                Seen::Fresh => self.take(id, observation, effects),
+                Seen::Duplicate => self.repeat(id, observation, Reason::Identity, effects),
+            },
+            Judgement::Duplicate(reason) => self.repeat(id, observation, reason, effects),
+            Judgement::Suppressed(reason) => self.books.settle_new(Outcome::Suppressed, reason),
+        }
+    }
+
+    fn note_identity(&mut self, observation: &Observation<'_>, effects: &mut Effects) -> Seen {
+        let window = self.policy.routes.get(observation.route).map_or(UNKNOWN_WINDOW, |route| route.window);
+        self.dedupe.note(self.now, window, observation.identity, &mut |chunk| note(effects, chunk))
+    }
+
+    /// One more time what is known: counted on its conversation, shown in its next message.
+    fn repeat(&mut self, id: Fingerprint, observation: &Observation<'_>, reason: Reason, effects: &mut Effects) {
+        self.books.settle_new(Outcome::Duplicate, reason);
+        if let Some(conversation) = self.conversations.get_mut(&id) {
+            conversation.digest.repeats = conversation.digest.repeats.saturating_add(1);
+            conversation.last_heard = self.now;
+            effects.dirty.insert(StateKey::Conversation(id));
+        }
+        if observation.state == State::Firing
+            && let Some(route) = self.policy.routes.get(observation.route)
+        {
+            self.dedupe.touch(self.now, route.window, observation.identity, &mut |chunk| note(effects, chunk));
+        }
+    }
+
+    fn repeated(&mut self, route: &str, key: &str, repeats: usize, effects: &mut Effects) {
+        if repeats == 0 {
+            return;
+        }
+        for _ in 0..repeats {
+            self.books.settle_new(Outcome::Duplicate, Reason::Intake);
+        }
+        let id = self.conversation_id(route, key);
+        if let Some(conversation) = self.conversations.get_mut(&id) {
+            let repeats = u32::try_from(repeats).unwrap_or(u32::MAX);
+            conversation.digest.repeats = conversation.digest.repeats.saturating_add(repeats);
+            conversation.last_heard = self.now;
+            effects.dirty.insert(StateKey::Conversation(id));
+        }
+    }
+
+    /// News: into its conversation, or where there is no room for one, into the roll-up.
+    fn take(&mut self, id: Fingerprint, observation: &Observation<'_>, effects: &mut Effects) {
+        let route = self.policy.routes.get(observation.route).cloned();
+        let kind = route.as_ref().map_or_else(|| kind_of(observation.state), |route| route.kind);
+        if !self.conversations.contains_key(&id) && self.conversations.len() >= self.policy.bounds.conversations_max {
+            return self.no_room(observation, kind, route.as_ref(), effects);
+        }
+        self.tally.unknown_routes += u64::from(route.is_none());
+        let (now, bounds) = (self.now, self.policy.bounds);
+        let conversation = self.conversations.entry(id).or_insert_with(|| open(now, observation, kind));
+        conversation.last_heard = now;
+        effects.dirty.insert(StateKey::Conversation(id));
+        if let Some(route) = &route {
+            renew(conversation, route, observation, now);
+        }
+        conversation.remember(observation, bounds.alerts_per_conversation_max);
+        if conversation.muted {
+            return self.books.settle_new(Outcome::Suppressed, Reason::Muted);
+        }
+        if kind == Kind::Thread {
+            let waiting: usize = conversation.words.iter().map(|said| said.text.len()).sum();
+            if waiting + observation.facts.text.len() > bounds.thread_bytes_max {
+                return self.dead_letter(observation, Reason::ThreadFull, effects);
+            }
+            let facts = &observation.facts;
+            conversation
+                .words
+                .push_back(Said { author: facts.author.as_ref().into(), text: facts.text.as_ref().into() });
+        }
+        let line = Line::of(observation, bounds.line_bytes_max);
+        conversation.digest.absorb(now, line, observation.at, bounds.digest_lines_max);
+        conversation.all_resolved_at = (kind == Kind::Alert && conversation.firing() == 0).then_some(now);
+        self.books.pend();
+        self.place(id, effects);
+    }
+
+    fn no_room(
+        &mut self,
+        observation: &Observation<'_>,
+        kind: Kind,
+        route: Option<&RoutePolicy>,
+        effects: &mut Effects,
+    ) {
+        match (kind, route) {
+            (Kind::Alert | Kind::Record, Some(route)) => {
+                let channel = route.channel.clone();
+                let line = Line::of(observation, self.policy.bounds.line_bytes_max);
+                self.books.pend();
+                self.roll_up_line(&channel, line, observation.at, effects);
+            }
+            (Kind::Thread, _) | (_, None) => self.dead_letter(observation, Reason::ConversationsFull, effects),
+        }
+    }
+
+    fn dead_letter(&mut self, observation: &Observation<'_>, reason: Reason, effects: &mut Effects) {
+        self.books.settle_new(Outcome::DeadLettered, reason);
+        effects.dead_letters.push(DeadLetter {
+            reason,
+            channel: self.policy.routes.get(observation.route).map_or_else(|| "".into(), |route| route.channel.clone()),
+            routing_key: format!("{}/{}", observation.route, observation.conversation).into(),
+            covers: 1,
+            body: observation.facts.text.as_bytes().to_vec(),
+            error: format!("at offset {} index {}", observation.position.offset, observation.position.index).into(),
+        });
+    }
+}
+
+/// What a route that this config doesn't know is likely to be.
+const fn kind_of(state: State) -> Kind {
+    match state {
+        State::Firing | State::Resolved => Kind::Alert,
+        State::Changed => Kind::Record,
+        State::Said => Kind::Thread,
+    }
+}
+
+fn open(now: crate::event::Timestamp, observation: &Observation<'_>, kind: Kind) -> Conversation {
+    let route = observation.route.into();
+    let subject = Subject::Route { route, key: observation.conversation.as_ref().into(), kind };
+    let facts = &observation.facts;
+    let title = if facts.subject.is_empty() { &facts.title } else { &facts.subject };
+    Conversation::new(now, subject, if title.is_empty() { cut(&observation.conversation, 256) } else { title })
+}
+
+/// An alert that fires again long after all was resolved begins a new episode, in a fresh conversation.
+fn renew(
+    conversation: &mut Conversation,
+    route: &RoutePolicy,
+    observation: &Observation<'_>,
+    now: crate::event::Timestamp,
+) {
+    let over = conversation.all_resolved_at.filter(|_| !conversation.has_untold());
+    let fires = observation.state == State::Firing;
+    let gap = route.timing(Urgency::Normal).episode_gap;
+    if let Some(resolved_at) = over
+        && fires
+        && conversation.told != Told::Never
+        && now.since(resolved_at) > gap
+    {
+        conversation.start_episode(now);
+    }
+}

@@ -1,0 +1,352 @@
+//! Who may speak, and what leaves.
+//!
+//! A conversation with something to say is placed: due later, or ready, or not at all. Whatever is ready leaves in order as
+//! far as the pacing allows: tier by tier, the longest waiting first. What leaves is frozen and marked as sending in the same
+//! step, so that it is announced in Kafka before it is on the wire.
+
+use std::time::Duration;
+
+use super::conversation::{Conversation, InFlight, Phase, Subject, Told};
+use super::pacing::Turn;
+use super::schedule::{Place, Tier};
+use super::storm::Opening;
+use super::words::say;
+use super::{Blocked, Delivery, DeliveryId, Effects, Lane, StateKey};
+use crate::event::{Fingerprint, Kind, Timestamp, Urgency};
+use crate::missive::{Channel, Message, Repeat, RoutingKey};
+
+/// What a placement decides.
+enum Standing {
+    Nothing,
+    At(Place),
+    /// It needs a slot for a new conversation and there is none.
+    RollUp,
+    /// Nothing is left to say or to remember.
+    Forget,
+}
+
+impl Lane {
+    /// A conversation's instant has come.
+    pub(super) fn due(&mut self, id: Fingerprint, effects: &mut Effects) {
+        if let Some(lost) = self.lost_delivery(id) {
+            return self.answered(
+                lost,
+                &crate::missive::Answer::Lost(crate::missive::answer::Lost::SenderGone),
+                effects,
+            );
+        }
+        self.place(id, effects);
+    }
+
+    /// Puts a conversation where it belongs now.
+    pub(super) fn place(&mut self, id: Fingerprint, effects: &mut Effects) {
+        match self.standing(id) {
+            Standing::Nothing => self.schedule.remove(id),
+            Standing::At(place) => self.schedule.put(id, place),
+            Standing::RollUp => self.roll_up(id, effects),
+            Standing::Forget => {
+                self.schedule.remove(id);
+                self.conversations.remove(&id);
+                effects.dirty.insert(StateKey::Conversation(id));
+            }
+        }
+    }
+
+    /// Sends what may be sent now.
+    pub(super) fn release(&mut self, effects: &mut Effects) {
+        while let Some((tier, id)) = self.next_in_turn() {
+            self.send(id, effects);
+            debug_assert!(
+                self.schedule.ready(tier).all(|(_, other)| other != id),
+                "what is sent is not ready any more"
+            );
+        }
+    }
+
+    /// When something that is ready could leave, or would have to be rolled up.
+    pub(super) fn next_release(&self) -> Option<Timestamp> {
+        let probing = matches!(self.blocked, Blocked::Halted { .. }) && self.pacing.in_progress() > 0;
+        if self.draining || probing {
+            return None;
+        }
+        let at_least = match self.blocked {
+            Blocked::No => Timestamp::EPOCH,
+            Blocked::Until(at) | Blocked::Halted { retry_at: at } => at,
+        };
+        let tiers = Tier::ALL.into_iter().filter(|tier| self.schedule.has_ready(*tier));
+        let instants = tiers.flat_map(|tier| {
+            let turn = match self.pacing.turn(self.now, tier.share()) {
+                Turn::Now => Some(self.now),
+                Turn::NotBefore(at) => Some(at),
+                Turn::AfterAnswer => None,
+            };
+            [turn, self.next_overdue(tier)]
+        });
+        instants.flatten().min().map(|at| at.max(at_least))
+    }
+
+    fn next_in_turn(&mut self) -> Option<(Tier, Fingerprint)> {
+        if self.draining {
+            return None;
+        }
+        match self.blocked {
+            Blocked::No => {}
+            Blocked::Until(until) if until > self.now => return None,
+            Blocked::Until(_) => self.blocked = Blocked::No,
+            Blocked::Halted { retry_at } if retry_at > self.now || self.pacing.in_progress() > 0 => return None,
+            Blocked::Halted { .. } => {}
+        }
+        let may_go = |tier: &Tier| self.pacing.turn(self.now, tier.share()) == Turn::Now;
+        Tier::ALL.into_iter().filter(may_go).find_map(|tier| {
+            let (_, id) = self.schedule.ready(tier).next()?;
+            Some((tier, id))
+        })
+    }
+
+    fn standing(&mut self, id: Fingerprint) -> Standing {
+        let now = self.now;
+        let Some(conversation) = self.conversations.get(&id) else { return Standing::Nothing };
+        if let Some(delivery) = &conversation.in_flight {
+            let since = conversation.digest.waiting_since.unwrap_or(now);
+            return match delivery.phase {
+                Phase::Sending { send_before } => Standing::At(Place::Later(self.given_up_at(send_before))),
+                Phase::Waiting { until } if until > now => Standing::At(Place::Later(until)),
+                Phase::Waiting { until } => {
+                    let waiting_since = since.min(until);
+                    Standing::At(Place::Ready { tier: tier_of(conversation, Some(Urgency::Normal)), waiting_since })
+                }
+                Phase::Held => Standing::Nothing,
+            };
+        }
+        if conversation.digest.is_empty() {
+            return self.standing_silent(conversation);
+        }
+        if self.channel_of(conversation).is_none() {
+            return Standing::Nothing;
+        }
+        let due_at = self.due_at(conversation);
+        if due_at > now {
+            return Standing::At(Place::Later(due_at));
+        }
+        self.standing_due(id)
+    }
+
+    fn standing_silent(&self, conversation: &Conversation) -> Standing {
+        let kept = self.kept_for(conversation);
+        match (conversation.firing(), kept) {
+            (0, Some(kept)) if conversation.last_heard + kept <= self.now => Standing::Forget,
+            (0, Some(kept)) => Standing::At(Place::Later(conversation.last_heard + kept)),
+            _ => Standing::Nothing,
+        }
+    }
+
+    fn standing_due(&mut self, id: Fingerprint) -> Standing {
+        let now = self.now;
+        let Some(conversation) = self.conversations.get_mut(&id) else { return Standing::Nothing };
+        let urgency = conversation.digest.worst_urgency.unwrap_or(Urgency::Normal);
+        let still_critical = urgency == Urgency::Critical && conversation.worst_firing() == Some(Urgency::Critical);
+        let needs_slot = match conversation.told {
+            Told::Opened | Told::MayOpen => false,
+            Told::RolledUp if !still_critical => return Standing::RollUp,
+            Told::Never | Told::RolledUp => !conversation.is_rollup() && conversation.kind() != Kind::Thread,
+        };
+        if needs_slot && let Subject::Route { route, .. } = &conversation.subject {
+            let channel = self.policy.routes.get(route).and_then(|route| self.policy.channels.get(&route.channel));
+            let Some(policy) = channel else { return Standing::Nothing };
+            let openings = self.openings.entry(policy.channel.name.clone()).or_default();
+            if openings.take(now, urgency, policy) == Opening::Denied {
+                return Standing::RollUp;
+            }
+        }
+        if conversation.told != Told::Opened {
+            conversation.told = Told::MayOpen;
+        }
+        conversation.ready_at = conversation.ready_at.or(Some(now));
+        let waiting_since = conversation.digest.waiting_since.unwrap_or(now);
+        Standing::At(Place::Ready { tier: tier_of(conversation, Some(urgency)), waiting_since })
+    }
+
+    /// When a conversation with something to say may say it.
+    fn due_at(&self, conversation: &Conversation) -> Timestamp {
+        let waiting_since = conversation.digest.waiting_since.unwrap_or(self.now);
+        let urgency = conversation.digest.worst_urgency.unwrap_or(Urgency::Normal);
+        let horizon = self.policy.horizons.of(urgency);
+        let (wait, interval) = match &conversation.subject {
+            Subject::RollUp { .. } => (horizon / 6, horizon / 6),
+            Subject::Route { kind: Kind::Thread, .. } => (Duration::ZERO, Duration::ZERO),
+            Subject::Route { route, .. } => {
+                let timing = self.policy.routes.get(route).map(|route| *route.timing(urgency));
+                timing.map_or((Duration::ZERO, Duration::ZERO), |timing| (timing.group_wait, timing.group_interval))
+            }
+        };
+        let first = matches!(conversation.told, Told::Never | Told::MayOpen);
+        let after_last = conversation.last_sent.filter(|_| !first).map_or(Timestamp::EPOCH, |sent| sent + interval);
+        let after_first = if first || conversation.is_rollup() { waiting_since + wait } else { Timestamp::EPOCH };
+        after_last.max(after_first).min(waiting_since + horizon / 2)
+    }
+
+    /// How long a conversation that is over is remembered; `None` for a route this config doesn't know.
+    fn kept_for(&self, conversation: &Conversation) -> Option<Duration> {
+        match &conversation.subject {
+            Subject::RollUp { .. } => Some(self.policy.horizons.low),
+            Subject::Route { route, .. } => {
+                let route = self.policy.routes.get(route)?;
+                Some(route.window.max(route.timing.episode_gap))
+            }
+        }
+    }
+
+    pub(super) fn channel_of(&self, conversation: &Conversation) -> Option<&Channel> {
+        let name = match &conversation.subject {
+            Subject::RollUp { channel } => channel,
+            Subject::Route { route, .. } => &self.policy.routes.get(route)?.channel,
+        };
+        self.policy.channels.get(name).map(|policy| &policy.channel)
+    }
+
+    fn given_up_at(&self, send_before: Timestamp) -> Timestamp {
+        send_before + self.policy.limits.request_timeout + self.policy.limits.skew_margin
+    }
+
+    /// A delivery whose sender can't answer any more.
+    fn lost_delivery(&self, id: Fingerprint) -> Option<DeliveryId> {
+        let delivery = self.conversations.get(&id)?.in_flight.as_ref()?;
+        let Phase::Sending { send_before } = delivery.phase else { return None };
+        let over = self.given_up_at(send_before) <= self.now;
+        over.then_some(DeliveryId { conversation: id, sequence: delivery.sequence, attempt: delivery.attempt })
+    }
+
+    fn send(&mut self, id: Fingerprint, effects: &mut Effects) {
+        self.schedule.remove(id);
+        self.freeze(id);
+        let send_before = self.now + self.policy.limits.send_within;
+        let Some(conversation) = self.conversations.get_mut(&id) else { return };
+        conversation.ready_at = None;
+        let Some(delivery) = conversation.in_flight.as_mut() else { return };
+        delivery.phase = Phase::Sending { send_before };
+        let repeat = if delivery.may_repeat { Repeat::May } else { Repeat::No };
+        let delivery_id = DeliveryId { conversation: id, sequence: delivery.sequence, attempt: delivery.attempt };
+        let message = delivery.message.clone();
+        let conversation = &self.conversations[&id];
+        let Some(channel) = self.channel_of(conversation) else { return };
+        let (body, addressed) = message.request(channel, conversation.missive_id.as_deref(), repeat);
+        self.pacing.begin();
+        effects.sends.push(Delivery { id: delivery_id, body, addressed, send_before });
+        effects.dirty.insert(StateKey::Conversation(id));
+        self.place(id, effects);
+    }
+
+    /// Turns what is untold into one message; what arrives from now on waits for the next.
+    fn freeze(&mut self, id: Fingerprint) {
+        let now = self.now;
+        let Some(conversation) = self.conversations.get(&id).filter(|conversation| conversation.in_flight.is_none())
+        else {
+            return;
+        };
+        let Some(channel) = self.channel_of(conversation) else { return };
+        let zone = channel.time_zone.clone();
+        let words_max = channel.body_chars_max;
+        let reference = self.reference(id, conversation);
+        let routing_key = routing_key(id, conversation);
+        let Some(conversation) = self.conversations.get_mut(&id) else { return };
+        let digest = std::mem::take(&mut conversation.digest);
+        let (said, covers) = take_words(conversation, &digest, words_max);
+        let words = say(now, conversation, &digest, &said, &zone);
+        conversation.firing_told = conversation.firing();
+        conversation.sequence = (conversation.sequence + 1).max(now.as_millis());
+        if covers < digest.counts.total() {
+            conversation.digest = digest.without_said(covers);
+        }
+        let sequence = conversation.sequence;
+        conversation.in_flight = Some(InFlight {
+            sequence,
+            attempt: 1,
+            message: Message {
+                external_id: format!("{reference}:{sequence}").into(),
+                reference: reference.into(),
+                routing_key: routing_key.as_str().into(),
+                sender: words.sender.into(),
+                subject: words.subject.into(),
+                body: words.body.into(),
+                colour: words.colour,
+            },
+            covers,
+            reason: Self::delivered_as(conversation),
+            may_repeat: false,
+            phase: Phase::Waiting { until: now },
+        });
+    }
+
+    fn reference(&self, id: Fingerprint, conversation: &Conversation) -> String {
+        let namespace = &self.policy.namespace;
+        match conversation.kind() {
+            Kind::Alert => format!("{namespace}:{id}:{}", conversation.episode.as_millis()),
+            Kind::Record | Kind::Thread => format!("{namespace}:{id}"),
+        }
+    }
+}
+
+/// As many whole utterances as one message can hold, at least one; and how many observations that covers.
+fn take_words(
+    conversation: &mut Conversation,
+    digest: &super::digest::Digest,
+    chars_max: usize,
+) -> (Vec<super::conversation::Said>, u32) {
+    if conversation.kind() != Kind::Thread {
+        return (Vec::new(), digest.counts.total());
+    }
+    let mut said = Vec::new();
+    let mut chars = 0;
+    while let Some(next) = conversation.words.front() {
+        chars += next.text.chars().count() + next.author.chars().count() + 4;
+        if chars > chars_max && !said.is_empty() {
+            break;
+        }
+        said.extend(conversation.words.pop_front());
+    }
+    let covers = u32::try_from(said.len()).unwrap_or(u32::MAX);
+    (said, covers)
+}
+
+fn routing_key(id: Fingerprint, conversation: &Conversation) -> RoutingKey {
+    match &conversation.subject {
+        Subject::Route { route, key, .. } => RoutingKey::new(route, key, &id.to_string()),
+        Subject::RollUp { channel } => RoutingKey::new("rollup", channel, &id.to_string()),
+    }
+}
+
+fn tier_of(conversation: &Conversation, urgency: Option<Urgency>) -> Tier {
+    if conversation.is_rollup() || conversation.kind() == Kind::Thread {
+        return Tier::Reserved;
+    }
+    let worst = conversation.digest.worst_urgency.into_iter().chain(conversation.worst_firing()).chain(urgency).min();
+    Tier::of(worst.unwrap_or(Urgency::Normal))
+}
+
+#[cfg(test)]
+pub(super) mod tests_support {
+    use std::time::Duration;
+
+    use jiff::tz::TimeZone;
+
+    use crate::lane::policy::ChannelPolicy;
+    use crate::missive::{Channel, ChannelType, Contact};
+
+    pub fn channel(new_conversations: usize, new_conversations_critical: usize, window: Duration) -> ChannelPolicy {
+        ChannelPolicy {
+            channel: Channel {
+                name: "ops".into(),
+                account: "11111111-2222-4333-8444-555555555555".parse().expect("a UUID"),
+                kind: ChannelType::Text,
+                recipient: Contact { id: "ops".into(), username: "ops".into(), name: "Ops".into() },
+                organization: None,
+                team: None,
+                body_chars_max: 8_000,
+                time_zone: TimeZone::UTC,
+            },
+            new_conversations,
+            new_conversations_critical,
+            new_conversations_window: window,
+        }
+    }
+}

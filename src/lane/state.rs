@@ -1,0 +1,142 @@
+//! The lane's records in the state topic.
+//!
+//! Keys are `<lane>/c/<conversation>`, `<lane>/i/<window>/<slice>/<chunk>`, `<lane>/marks` and `<lane>/history`; values begin
+//! with a version byte, then postcard. Version [`VERSION`] is written and read; anything else is refused by name, and the
+//! partition with it. A record without a value is a tombstone.
+
+use serde::de::DeserializeOwned;
+use thiserror::Error;
+
+use super::answers::quiet_at;
+use super::books::Books;
+use super::conversation::{Conversation, Phase};
+use super::dedupe::ChunkKey;
+use super::pacing::Pacing;
+use super::{Blocked, Effects, Lane};
+use crate::event::{Fingerprint, Position, Timestamp};
+
+/// The version of values that is written.
+pub const VERSION: u8 = 1;
+
+/// Names one record of a lane.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum StateKey {
+    Conversation(Fingerprint),
+    /// A chunk of identities.
+    Identities(ChunkKey),
+    /// The last position folded of every source partition.
+    Marks,
+    /// When requests ended.
+    History,
+}
+
+/// Why a record of the state topic can't be taken back.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum StateError {
+    #[error("state record {key} is of version {version}; this missived reads version {VERSION}")]
+    Version { key: String, version: u8 },
+    #[error("state record {key} is damaged")]
+    Damaged { key: String },
+}
+
+impl StateKey {
+    /// The record's key in the topic.
+    pub fn topic_key(&self, lane: &str) -> String {
+        match self {
+            Self::Conversation(id) => format!("{lane}/c/{id}"),
+            Self::Identities(key) => format!("{lane}/i/{}/{}/{}", key.window, key.slice, key.chunk),
+            Self::Marks => format!("{lane}/marks"),
+            Self::History => format!("{lane}/history"),
+        }
+    }
+
+    /// Lane and key of a record, if it is one of a lane's.
+    pub fn parse(topic_key: &str) -> Option<(&str, Self)> {
+        let (lane, rest) = topic_key.split_once('/')?;
+        let mut parts = rest.split('/');
+        let key = match parts.next()? {
+            "c" => Self::Conversation(Fingerprint::from_u128(u128::from_str_radix(parts.next()?, 16).ok()?)),
+            "i" => Self::Identities(ChunkKey {
+                window: parts.next()?.parse().ok()?,
+                slice: parts.next()?.parse().ok()?,
+                chunk: parts.next()?.parse().ok()?,
+            }),
+            "marks" => Self::Marks,
+            "history" => Self::History,
+            _ => return None,
+        };
+        parts.next().is_none().then_some((lane, key))
+    }
+}
+
+impl Lane {
+    /// The value of a dirty record; `None` is a tombstone.
+    pub fn record(&self, key: StateKey) -> Option<Vec<u8>> {
+        match key {
+            StateKey::Conversation(id) => self.conversations.get(&id).map(write),
+            StateKey::Identities(chunk) => self.dedupe.chunk(chunk).map(write),
+            StateKey::Marks => Some(write(&self.marks.iter().collect::<Vec<_>>())),
+            StateKey::History => Some(write(&self.pacing.history().collect::<Vec<_>>())),
+        }
+    }
+
+    /// Takes a record back, before [`Lane::resume`]. The last value of a key is the one that counts; tombstones are not
+    /// passed here.
+    pub fn restore(&mut self, key: StateKey, value: &[u8]) -> Result<(), StateError> {
+        let name = || key.topic_key(self.name());
+        match key {
+            StateKey::Conversation(id) => {
+                let conversation: Conversation = read(value, name)?;
+                self.conversations.insert(id, conversation);
+            }
+            StateKey::Identities(chunk) => {
+                let identities: Vec<Fingerprint> = read(value, name)?;
+                self.dedupe.restore(chunk, &identities);
+            }
+            StateKey::Marks => {
+                let marks: Vec<((Box<str>, i32), Position)> = read(value, name)?;
+                self.marks = marks.into_iter().collect();
+            }
+            StateKey::History => {
+                let history: Vec<Timestamp> = read(value, name)?;
+                self.pacing = Pacing::restore(self.policy.limits, history);
+            }
+        }
+        Ok(())
+    }
+
+    /// Begins to act on what was restored. While a predecessor's deliveries may still be on the wire, nothing is sent.
+    pub fn resume(&mut self, now: Timestamp, effects: &mut Effects) {
+        self.now = now;
+        let pending = self.conversations.values().map(|conversation| u64::from(conversation.pending())).sum();
+        self.books = Books::restored(pending);
+        let ids: Vec<_> = self.conversations.keys().copied().collect();
+        let mut quiet = Timestamp::EPOCH;
+        for id in ids {
+            if let Some(Phase::Sending { send_before }) = self.phase(id) {
+                self.pacing.begin();
+                quiet = quiet.max(quiet_at(send_before, &self.policy.limits));
+            }
+            self.place(id, effects);
+        }
+        if quiet > now {
+            self.blocked = Blocked::Until(quiet);
+        }
+    }
+
+    fn phase(&self, id: Fingerprint) -> Option<Phase> {
+        Some(self.conversations.get(&id)?.in_flight.as_ref()?.phase)
+    }
+}
+
+fn write<T: serde::Serialize + ?Sized>(value: &T) -> Vec<u8> {
+    postcard::to_extend(value, vec![VERSION]).expect("a Vec takes everything")
+}
+
+fn read<T: DeserializeOwned>(bytes: &[u8], key: impl Fn() -> String) -> Result<T, StateError> {
+    match bytes {
+        [VERSION, rest @ ..] => postcard::from_bytes(rest).map_err(|_| StateError::Damaged { key: key() }),
+        [version, ..] => Err(StateError::Version { key: key(), version: *version }),
+        [] => Err(StateError::Damaged { key: key() }),
+    }
+}

@@ -1,0 +1,188 @@
+//! A storm must not become a storm in the inbox.
+//!
+//! Each channel may open a number of new conversations per window. Beyond it, and whenever something is about to wait longer
+//! than its class may, news is told together in the channel's roll-up conversation. Threads are never rolled up. What was
+//! rolled up stays there for its episode, unless it is critical and still fires: then it opens its own as soon as it may.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use super::books::Reason;
+use super::conversation::{Conversation, Subject, Told};
+use super::digest::Line;
+use super::policy::ChannelPolicy;
+use super::schedule::Tier;
+use super::{Blocked, Effects, Lane, StateKey};
+use crate::event::{Fingerprint, Kind, Timestamp, Urgency};
+
+/// Something that has been ready for this long, and is halfway to its horizon, will not be told in time on its own.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// New conversations of one channel in its window.
+#[derive(Debug, Default)]
+pub struct Openings {
+    critical: VecDeque<Timestamp>,
+    others: VecDeque<Timestamp>,
+}
+
+/// May a conversation be opened?
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Opening {
+    Granted,
+    Denied,
+}
+
+impl Openings {
+    /// Takes a slot if there is one.
+    pub fn take(&mut self, now: Timestamp, urgency: Urgency, policy: &ChannelPolicy) -> Opening {
+        let (slots, slots_max) = match urgency {
+            Urgency::Critical => (&mut self.critical, policy.new_conversations_critical),
+            Urgency::Normal | Urgency::Low => (&mut self.others, policy.new_conversations),
+        };
+        while slots.front().is_some_and(|opened| *opened + policy.new_conversations_window <= now) {
+            slots.pop_front();
+        }
+        if slots.len() >= slots_max {
+            return Opening::Denied;
+        }
+        slots.push_back(now);
+        Opening::Granted
+    }
+}
+
+impl Lane {
+    /// Moves what would be told too late to its channel's roll-up.
+    pub(super) fn roll_up_overdue(&mut self, effects: &mut Effects) {
+        if self.blocked != Blocked::No || self.draining {
+            return;
+        }
+        for tier in Tier::ALL {
+            let half = half_horizon(self, tier);
+            let overdue: Vec<_> = self
+                .schedule
+                .ready(tier)
+                .take_while(|(since, _)| *since + half <= self.now)
+                .filter(|(_, id)| self.may_be_rolled_up(*id))
+                .map(|(_, id)| id)
+                .collect();
+            for id in overdue {
+                self.roll_up(id, effects);
+            }
+        }
+    }
+
+    /// The instant at which a ready conversation would next be rolled up.
+    pub(super) fn next_overdue(&self, tier: Tier) -> Option<Timestamp> {
+        let half = half_horizon(self, tier);
+        let (since, id) = self.schedule.ready(tier).find(|(_, id)| self.can_roll_up(*id))?;
+        let ready_at = self.conversations.get(&id).and_then(|conversation| conversation.ready_at)?;
+        Some((since + half).max(ready_at + PATIENCE))
+    }
+
+    /// Hands a conversation's untold news to its channel's roll-up.
+    pub(super) fn roll_up(&mut self, id: Fingerprint, effects: &mut Effects) {
+        let Some(conversation) = self.conversations.get_mut(&id) else { return };
+        let Subject::Route { route, .. } = &conversation.subject else { return };
+        let Some(channel) = self.policy.routes.get(route).map(|route| route.channel.clone()) else { return };
+        let mut digest = std::mem::take(&mut conversation.digest);
+        conversation.ready_at = None;
+        if conversation.told != Told::Opened {
+            conversation.told = Told::RolledUp;
+        }
+        let rollup_id = self.roll_up_id(&channel);
+        let round = self.conversations.get(&rollup_id).map_or(0, |rollup| rollup.sequence) + 1;
+        let conversation = self.conversations.get_mut(&id).expect("looked up above");
+        digest.conversations = u32::from(conversation.rolled_into != round);
+        conversation.rolled_into = round;
+        conversation.firing_told = conversation.firing();
+        effects.dirty.insert(StateKey::Conversation(id));
+        let lines_max = self.policy.bounds.digest_lines_max;
+        self.rollup_mut(&channel).absorb_digest(digest, lines_max);
+        effects.dirty.insert(StateKey::Conversation(rollup_id));
+        self.place(rollup_id, effects);
+        self.place(id, effects);
+    }
+
+    /// Hands one line to a channel's roll-up: there was no room for a conversation.
+    pub(super) fn roll_up_line(&mut self, channel: &str, line: Line, at: Timestamp, effects: &mut Effects) {
+        let (now, lines_max) = (self.now, self.policy.bounds.digest_lines_max);
+        let rollup = self.rollup_mut(channel);
+        rollup.digest.absorb(now, line, at, lines_max);
+        rollup.digest.conversations = rollup.digest.conversations.saturating_add(1);
+        let id = self.roll_up_id(channel);
+        effects.dirty.insert(StateKey::Conversation(id));
+        self.place(id, effects);
+    }
+
+    /// What delivered observations of this conversation's next message are counted as.
+    pub(super) fn delivered_as(conversation: &Conversation) -> Reason {
+        match (&conversation.subject, conversation.told) {
+            (Subject::RollUp { .. }, _) => Reason::RolledUp,
+            (Subject::Route { .. }, Told::Opened) => Reason::Digest,
+            (Subject::Route { .. }, Told::Never | Told::MayOpen | Told::RolledUp) => Reason::First,
+        }
+    }
+
+    fn roll_up_id(&self, channel: &str) -> Fingerprint {
+        self.key.fingerprint(&[b"roll-up", channel.as_bytes(), b""])
+    }
+
+    fn rollup_mut(&mut self, channel: &str) -> &mut Conversation {
+        let (id, now) = (self.roll_up_id(channel), self.now);
+        let new = || Conversation::new(now, Subject::RollUp { channel: channel.into() }, "Storm");
+        let rollup = self.conversations.entry(id).or_insert_with(new);
+        rollup.last_heard = now;
+        rollup
+    }
+
+    fn may_be_rolled_up(&self, id: Fingerprint) -> bool {
+        let patient =
+            |conversation: &Conversation| conversation.ready_at.is_some_and(|ready_at| ready_at + PATIENCE > self.now);
+        self.can_roll_up(id) && self.conversations.get(&id).is_some_and(|conversation| !patient(conversation))
+    }
+
+    fn can_roll_up(&self, id: Fingerprint) -> bool {
+        self.conversations.get(&id).is_some_and(|conversation| {
+            !conversation.is_rollup()
+                && conversation.kind() != Kind::Thread
+                && conversation.in_flight.is_none()
+                && !conversation.digest.is_empty()
+        })
+    }
+}
+
+impl Conversation {
+    fn absorb_digest(&mut self, digest: super::digest::Digest, lines_max: usize) {
+        self.digest.conversations = self.digest.conversations.saturating_add(digest.conversations);
+        self.digest.merge(digest, lines_max);
+    }
+}
+
+fn half_horizon(lane: &Lane, tier: Tier) -> Duration {
+    let urgency = match tier {
+        Tier::Reserved => Urgency::Critical,
+        Tier::Normal => Urgency::Normal,
+        Tier::Low => Urgency::Low,
+    };
+    lane.policy.horizons.of(urgency) / 2
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn openings_are_counted_per_class_and_come_back_with_time() {
+        let policy = super::super::release::tests_support::channel(2, 3, Duration::from_secs(300));
+        let mut openings = Openings::default();
+        let at = |secs: u64| Timestamp::from_millis(1_000_000 + secs * 1000);
+        let granted =
+            |openings: &mut Openings, secs, urgency| openings.take(at(secs), urgency, &policy) == Opening::Granted;
+        assert!(granted(&mut openings, 0, Urgency::Normal) && granted(&mut openings, 100, Urgency::Low));
+        assert!(!granted(&mut openings, 200, Urgency::Normal));
+        assert!((0..3).all(|_| granted(&mut openings, 200, Urgency::Critical)));
+        assert!(!granted(&mut openings, 299, Urgency::Critical));
+        assert!(granted(&mut openings, 300, Urgency::Normal));
+        assert!(!granted(&mut openings, 301, Urgency::Normal));
+    }
+}

@@ -1,0 +1,345 @@
+//! How messages read: the first line stands alone (it is the notification on a locked phone); short, scannable, truthful.
+//!
+//! Plain text for text channels. Control characters of events become spaces; people's own words keep their line breaks.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use jiff::tz::TimeZone;
+
+use super::conversation::{Conversation, Said};
+use super::digest::{Digest, Line};
+use crate::event::{Kind, State, Timestamp, Urgency};
+use crate::missive::Colour;
+
+/// The words of one message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Words {
+    pub subject: String,
+    pub sender: String,
+    pub body: String,
+    pub colour: Option<Colour>,
+}
+
+/// Says what `digest` holds of `conversation`.
+pub fn say(now: Timestamp, conversation: &Conversation, digest: &Digest, words: &[Said], zone: &TimeZone) -> Words {
+    if conversation.is_rollup() {
+        return roll_up(digest, zone);
+    }
+    match conversation.kind() {
+        Kind::Alert => alert(now, conversation, digest, zone),
+        Kind::Record => record(now, conversation, digest, zone),
+        Kind::Thread => thread(conversation, words),
+    }
+}
+
+fn alert(now: Timestamp, conversation: &Conversation, digest: &Digest, zone: &TimeZone) -> Words {
+    let firing = conversation.firing().max(u32::from(digest.counts.firing > digest.counts.resolved));
+    let worst = conversation.worst_firing().or(digest.worst_urgency).unwrap_or(Urgency::Normal);
+    let only = lines(digest).next().filter(|_| digest.counts.total() == 1);
+    let mut body = match only {
+        Some(line) => single(line),
+        None => headline(conversation, digest, firing, worst),
+    };
+    if firing > 0
+        && let Some(first) = digest.first
+    {
+        let since = only.map_or(first, |line| line.since);
+        let _ = write!(body, "\n{} firing since {}", count(firing), local(since, zone));
+    }
+    match only {
+        Some(line) => link(&mut body, line),
+        None => listed(&mut body, digest),
+    }
+    trailer(&mut body, now, digest);
+    let colour = match (firing, worst) {
+        (0, _) => Colour::Good,
+        (_, Urgency::Critical) => Colour::Danger,
+        (_, Urgency::Normal | Urgency::Low) => Colour::Warning,
+    };
+    let title = clean(&conversation.title);
+    Words { sender: title.clone(), subject: title, body, colour: Some(colour) }
+}
+
+fn headline(conversation: &Conversation, digest: &Digest, firing: u32, worst: Urgency) -> String {
+    let title = clean(&conversation.title);
+    let counts = &digest.counts;
+    if firing == 0 {
+        return format!("🟢 All resolved: {title} ({} resolved)", count(counts.resolved));
+    }
+    let mut line = format!("{} {} firing", mark(State::Firing, worst), count(firing));
+    if conversation.firing_told > 0 {
+        let _ = write!(line, " (was {})", count(conversation.firing_told));
+    }
+    let _ = write!(line, ": {title}, +{} new", count(counts.firing));
+    if counts.resolved > 0 {
+        let _ = write!(line, ", {} resolved", count(counts.resolved));
+    }
+    if counts.critical > 0 {
+        let _ = write!(line, ", {} critical", count(counts.critical));
+    }
+    line
+}
+
+fn record(now: Timestamp, conversation: &Conversation, digest: &Digest, zone: &TimeZone) -> Words {
+    let title = clean(&conversation.title);
+    let only = lines(digest).next().filter(|_| digest.counts.total() == 1);
+    let mut body = match only {
+        Some(line) => plain(line),
+        None => format!("{} changes to {title}, {}", count(digest.counts.total()), span(digest, zone)),
+    };
+    match only {
+        Some(line) => link(&mut body, line),
+        None => listed(&mut body, digest),
+    }
+    trailer(&mut body, now, digest);
+    Words { sender: title.clone(), subject: title, body, colour: None }
+}
+
+fn thread(conversation: &Conversation, words: &[Said]) -> Words {
+    let title = clean(&conversation.title);
+    let first = words.first().map_or("", |said| &*said.author);
+    let one_author = words.iter().all(|said| &*said.author == first);
+    let body = words.iter().map(|said| {
+        if one_author { verbatim(&said.text) } else { format!("{}: {}", clean(&said.author), verbatim(&said.text)) }
+    });
+    let body = body.collect::<Vec<_>>().join("\n\n");
+    let sender = if one_author && !first.is_empty() { clean(first) } else { title.clone() };
+    Words { sender, subject: title, body, colour: None }
+}
+
+fn roll_up(digest: &Digest, zone: &TimeZone) -> Words {
+    let counts = &digest.counts;
+    let mut body = format!(
+        "⚠️ Storm: {} changes in {} conversations, {}",
+        count(counts.total()),
+        count(digest.conversations),
+        span(digest, zone)
+    );
+    let _ = write!(
+        body,
+        "\n{} firing, {} resolved, {} changed",
+        count(counts.firing),
+        count(counts.resolved),
+        count(counts.changed)
+    );
+    if counts.critical > 0 {
+        let _ = write!(body, "; {} critical", count(counts.critical));
+    }
+    listed(&mut body, digest);
+    if digest.repeats > 0 {
+        let _ = write!(body, "\n{} repeats not shown", count(digest.repeats));
+    }
+    body.push_str("\nReplies reach nobody.");
+    let colour = if counts.critical > 0 { Colour::Danger } else { Colour::Warning };
+    Words { subject: "Storm".to_owned(), sender: "missived".to_owned(), body, colour: Some(colour) }
+}
+
+fn lines(digest: &Digest) -> impl Iterator<Item = &Line> {
+    digest.worst.iter().chain(&digest.newest)
+}
+
+fn listed(body: &mut String, digest: &Digest) {
+    for line in lines(digest) {
+        let _ = write!(body, "\n{}", single(line));
+    }
+    if digest.unnamed() > 0 {
+        let _ = write!(body, "\nand {} more", count(digest.unnamed()));
+    }
+}
+
+fn trailer(body: &mut String, now: Timestamp, digest: &Digest) {
+    if digest.repeats > 0 {
+        let _ = write!(body, "\n{} repeats not shown", count(digest.repeats));
+    }
+    let waited = digest.waiting_since.map_or(Duration::ZERO, |since| now.since(since));
+    if waited >= Duration::from_secs(30) {
+        let _ = write!(body, "\noldest line waited {} s", count(u32::try_from(waited.as_secs()).unwrap_or(u32::MAX)));
+    }
+}
+
+fn link(body: &mut String, line: &Line) {
+    if !line.link.is_empty() {
+        let _ = write!(body, "\n{}", clean(&line.link));
+    }
+}
+
+fn single(line: &Line) -> String {
+    let said = plain(line);
+    match line.state {
+        State::Firing => format!("{} {}", mark(line.state, line.urgency), with_severity(line, &said)),
+        State::Resolved => format!("🟢 resolved: {said}"),
+        State::Changed | State::Said => format!("• {said}"),
+    }
+}
+
+fn with_severity(line: &Line, said: &str) -> String {
+    if line.severity.is_empty() { said.to_owned() } else { format!("{} {said}", clean(&line.severity).to_uppercase()) }
+}
+
+fn plain(line: &Line) -> String {
+    match (line.title.is_empty(), line.text.is_empty()) {
+        (_, true) => clean(&line.title),
+        (true, false) => clean(&line.text),
+        (false, false) => format!("{}: {}", clean(&line.title), clean(&line.text)),
+    }
+}
+
+const fn mark(state: State, urgency: Urgency) -> &'static str {
+    match (state, urgency) {
+        (State::Resolved, _) => "🟢",
+        (_, Urgency::Critical) => "🔴",
+        (_, Urgency::Normal) => "🟠",
+        (_, Urgency::Low) => "🔵",
+    }
+}
+
+/// One line of text: control characters, line ends and the marks that turn text around become spaces.
+fn clean(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() || is_bidi(c) { ' ' } else { c }).collect()
+}
+
+/// People's words: line ends stay.
+fn verbatim(text: &str) -> String {
+    text.chars().map(|c| if (c.is_control() && c != '\n' && c != '\t') || is_bidi(c) { ' ' } else { c }).collect()
+}
+
+const fn is_bidi(c: char) -> bool {
+    matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+fn local(at: Timestamp, zone: &TimeZone) -> String {
+    format_in(at, zone, "%a %d %b %H:%M %Z (%:z)")
+}
+
+fn span(digest: &Digest, zone: &TimeZone) -> String {
+    let first = digest.first.unwrap_or(Timestamp::EPOCH);
+    let last = digest.last.unwrap_or(first);
+    format!("{}–{}", format_in(first, zone, "%H:%M"), format_in(last, zone, "%H:%M %Z"))
+}
+
+fn format_in(at: Timestamp, zone: &TimeZone, format: &str) -> String {
+    let millis = i64::try_from(at.as_millis()).unwrap_or(i64::MAX);
+    let Ok(instant) = jiff::Timestamp::from_millisecond(millis) else { return "an impossible time".to_owned() };
+    instant.to_zoned(zone.clone()).strftime(format).to_string()
+}
+
+/// Digits in groups of three.
+fn count(number: u32) -> String {
+    let digits = number.to_string();
+    let mut grouped = String::with_capacity(digits.len() + digits.len() / 3);
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+            grouped.push(',');
+        }
+        grouped.push(digit);
+    }
+    grouped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::Fingerprint;
+    use crate::lane::conversation::{Member, Subject};
+
+    const AT: Timestamp = Timestamp::from_millis(1_795_317_120_000);
+
+    fn conversation(kind: Kind) -> Conversation {
+        let subject = Subject::Route { route: "r".into(), key: "k".into(), kind };
+        Conversation::new(AT, subject, "payments")
+    }
+
+    fn line(entity: u128, state: State, urgency: Urgency) -> Line {
+        Line {
+            entity: Fingerprint::from_u128(entity),
+            state,
+            urgency,
+            severity: urgency.as_str().into(),
+            title: format!("High5xx pod=pay-{entity}").into(),
+            text: "5xx 12%\nlimit 1%".into(),
+            link: "https://prom/graph".into(),
+            since: AT,
+        }
+    }
+
+    fn digest(lines: impl IntoIterator<Item = Line>) -> Digest {
+        let mut digest = Digest::default();
+        for line in lines {
+            digest.absorb(AT, line, AT, 4);
+        }
+        digest
+    }
+
+    fn firing(conversation: &mut Conversation, entities: std::ops::Range<u128>) {
+        for entity in entities {
+            let member = Member { state: State::Firing, urgency: Urgency::Critical, since: None, title: "t".into() };
+            conversation.members.insert(Fingerprint::from_u128(entity), member);
+        }
+    }
+
+    fn said(conversation: &Conversation, digest: &Digest) -> Words {
+        say(AT, conversation, digest, &[], &TimeZone::get("Europe/Berlin").expect("bundled zones"))
+    }
+
+    #[test]
+    fn a_first_alert_says_all_in_its_first_line() {
+        let mut conversation = conversation(Kind::Alert);
+        firing(&mut conversation, 1..2);
+        let words = said(&conversation, &digest([line(1, State::Firing, Urgency::Critical)]));
+        assert_eq!(
+            words.body,
+            "🔴 CRITICAL High5xx pod=pay-1: 5xx 12% limit 1%\n1 firing since Sun 22 Nov 04:12 CET (+01:00)\nhttps://prom/graph"
+        );
+        assert_eq!(words.colour, Some(Colour::Danger));
+    }
+
+    #[test]
+    fn a_digest_says_how_much_it_stands_for() {
+        let mut conversation = conversation(Kind::Alert);
+        firing(&mut conversation, 1..1_301);
+        conversation.firing_told = 56;
+        let mut digest = digest((1..=1_300).map(|entity| line(entity, State::Firing, Urgency::Critical)));
+        digest.repeats = 1_204;
+        let body = said(&conversation, &digest).body;
+        assert!(body.starts_with("🔴 1,300 firing (was 56): payments, +1,300 new, 1,300 critical\n"), "{body}");
+        assert!(body.contains("\nand 1,296 more\n1,204 repeats not shown"), "{body}");
+    }
+
+    #[test]
+    fn all_resolved_is_green_and_says_so_first() {
+        let words = said(
+            &conversation(Kind::Alert),
+            &digest((1..=2).map(|entity| line(entity, State::Resolved, Urgency::Normal))),
+        );
+        assert!(words.body.starts_with("🟢 All resolved: payments (2 resolved)\n"), "{}", words.body);
+        assert_eq!(words.colour, Some(Colour::Good));
+    }
+
+    #[test]
+    fn peoples_words_are_verbatim_and_in_order() {
+        let zone = TimeZone::UTC;
+        let said = [("Ann", "hello\nthere"), ("Bob", "hi")]
+            .map(|(author, text)| Said { author: author.into(), text: text.into() });
+        let both = say(AT, &conversation(Kind::Thread), &Digest::default(), &said, &zone);
+        assert_eq!(both.body, "Ann: hello\nthere\n\nBob: hi");
+        let one = say(AT, &conversation(Kind::Thread), &Digest::default(), &said[..1], &zone);
+        assert_eq!((one.body.as_str(), one.sender.as_str()), ("hello\nthere", "Ann"));
+    }
+
+    #[test]
+    fn a_roll_up_names_the_worst_and_counts_the_rest() {
+        let rollup = Conversation::new(AT, Subject::RollUp { channel: "ops".into() }, "Storm");
+        let mut digest = digest((1..=3_412).map(|entity| line(entity, State::Firing, Urgency::Normal)));
+        digest.conversations = 700;
+        let body = said(&rollup, &digest).body;
+        assert!(body.starts_with("⚠️ Storm: 3,412 changes in 700 conversations, 04:12–04:12 CET\n"), "{body}");
+        assert!(body.ends_with("\nand 3,408 more\nReplies reach nobody."), "{body}");
+    }
+
+    #[test]
+    fn hostile_characters_never_break_a_line() {
+        assert_eq!(clean("a\u{0}b\nc\u{202e}d"), "a b c d");
+        assert_eq!(verbatim("a\u{0}b\nc\u{202e}d"), "a b\nc d");
+    }
+}
