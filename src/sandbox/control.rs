@@ -133,8 +133,7 @@ impl ControlError {
 
     fn status(&self) -> u16 {
         match self {
-            Self::NoSuchPath
-            | Self::People(PeopleError::UnknownConversation | PeopleError::UnknownChannel) => 404,
+            Self::NoSuchPath | Self::People(PeopleError::UnknownConversation | PeopleError::UnknownChannel) => 404,
             Self::People(PeopleError::NoWebhook)
             | Self::Fault(FaultError::TooMany)
             | Self::Channel(ChannelError::TooMany) => 409,

@@ -184,7 +184,9 @@ mod tests {
     #[test]
     fn pages_go_on_after_the_last_entry_seen() {
         let mut ledger = Ledger::new(100);
-        (0..5).for_each(|now| drop(ledger.open(now, "GET", "/", None)));
+        (0..5).for_each(|now| {
+            ledger.open(now, "GET", "/", None);
+        });
         let first = ledger.page(0, 3);
         assert_eq!((ids(&first), first.next_after), (vec![1, 2, 3], Some(3)));
         let second = ledger.page(3, 3);
@@ -195,7 +197,9 @@ mod tests {
     #[test]
     fn what_falls_out_is_counted_and_no_longer_changed() {
         let mut ledger = Ledger::new(2);
-        (0..5).for_each(|now| drop(ledger.open(now, "GET", "/", None)));
+        (0..5).for_each(|now| {
+            ledger.open(now, "GET", "/", None);
+        });
         ledger.change(1, |entry| entry.status = Some(500));
         ledger.change(4, |entry| entry.status = Some(201));
         let page = ledger.page(0, 10);

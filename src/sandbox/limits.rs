@@ -26,10 +26,8 @@ pub struct Limits {
 impl Default for Limits {
     /// What Missive documents: 5 at once, 300 a minute, 900 in 15 minutes.
     fn default() -> Self {
-        let windows = vec![
-            WindowLimit { requests: 300, per_ms: 60_000 },
-            WindowLimit { requests: 900, per_ms: 900_000 },
-        ];
+        let windows =
+            vec![WindowLimit { requests: 300, per_ms: 60_000 }, WindowLimit { requests: 900, per_ms: 900_000 }];
         Self { at_once: 5, windows }
     }
 }

@@ -207,8 +207,7 @@ fn to_json(body: &impl Serialize) -> Vec<u8> {
 mod tests {
     use super::*;
 
-    const BODY: &[u8] =
-        br#"{"message":{"id":"m-1","type":"custom_text","body":"ack"},"conversation":{"id":"c-1"}}"#;
+    const BODY: &[u8] = br#"{"message":{"id":"m-1","type":"custom_text","body":"ack"},"conversation":{"id":"c-1"}}"#;
     const DIGITS: &str = "8af612fdf00ba7a1ea11cd480eb74a3a05b1bc2d92d7090e2041b2e61a7d676d";
 
     #[test]
@@ -226,8 +225,14 @@ mod tests {
         };
         let prefixed = format!("sha256={DIGITS}");
         let rows = [
-            (headers(Some(&secret), Signing::Right, "signature_prefix=true"), vec![("x-hook-signature", prefixed.clone())]),
-            (headers(Some(&secret), Signing::Right, "signature_prefix=false"), vec![("x-hook-signature", DIGITS.into())]),
+            (
+                headers(Some(&secret), Signing::Right, "signature_prefix=true"),
+                vec![("x-hook-signature", prefixed.clone())],
+            ),
+            (
+                headers(Some(&secret), Signing::Right, "signature_prefix=false"),
+                vec![("x-hook-signature", DIGITS.into())],
+            ),
             (
                 headers(Some(&secret), Signing::Right, "signature_header=both"),
                 vec![("x-hook-signature", prefixed.clone()), ("x-missive-signature", prefixed)],

@@ -138,8 +138,7 @@ impl Referee {
 
     /// A rule fires on a conversation.
     pub fn fire_rule(&mut self, call: &RuleCall) -> Result<Receipt, PeopleError> {
-        let (thread, channel) =
-            self.thread_and_channel(call.conversation.as_deref(), call.reference.as_deref())?;
+        let (thread, channel) = self.thread_and_channel(call.conversation.as_deref(), call.reference.as_deref())?;
         let webhook = channel.webhook.ok_or(PeopleError::NoWebhook)?;
         let sent = self.send_rule(&thread, &webhook, &call.kind, call.signing)?;
         Ok(Receipt { conversation: Some(thread.to_string()), message: None, webhooks: vec![sent] })
@@ -240,13 +239,7 @@ impl Referee {
         })
     }
 
-    fn send_rule(
-        &mut self,
-        thread: &str,
-        webhook: &Webhook,
-        kind: &str,
-        signing: Signing,
-    ) -> Result<u64, PeopleError> {
+    fn send_rule(&mut self, thread: &str, webhook: &Webhook, kind: &str, signing: Signing) -> Result<u64, PeopleError> {
         let rule = Rule { id: self.random.uuid(), description: format!("When {kind}"), kind: kind.to_owned() };
         let conversation = self.threads.conversation(thread).ok_or(PeopleError::UnknownConversation)?;
         let body = webhook::rule_body(&rule, conversation, self.threads.latest(conversation));

@@ -170,9 +170,8 @@ impl Referee {
 
     fn by_references(&self, request: u64, references: &[String]) -> Option<Arc<str>> {
         let split = self.switches.split_racing_first_messages;
-        let settled = |thread: &Conversation| {
-            !split || thread.opened_by == request || !self.open.contains_key(&thread.opened_by)
-        };
+        let settled =
+            |thread: &Conversation| !split || thread.opened_by == request || !self.open.contains_key(&thread.opened_by);
         let references = references.iter().map(String::as_str);
         self.threads.matching(references, settled).map(|thread| thread.id.clone())
     }

@@ -21,7 +21,7 @@ use super::deliveries::{AttemptAnswer, Delivery, Outgoing};
 use super::faults::{Fault, FaultError};
 use super::ledger::Page;
 use super::options::Options;
-use super::referee::{Change, PeopleError, Receipt, Referee, Reply, Rulebook, RuleCall};
+use super::referee::{Change, PeopleError, Receipt, Referee, Reply, RuleCall, Rulebook};
 use super::summary::Summary;
 use super::switches::SwitchError;
 use super::views::{self, ConversationView};
