@@ -1,0 +1,426 @@
+//! Conversations: which one a message belongs to, and what is in it.
+//!
+//! A conversation matches reference R when one of its messages has `external_id == R` or lists R; references are tried in
+//! the order they are given, and of several conversations that match one, the oldest message decides. Messages are kept in
+//! a ring bounded by number and bytes; what falls out is no longer found by its references, and a conversation whose last
+//! message fell out is gone.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::sync::Arc;
+
+use super::channels::ChannelType;
+use super::clip::Clipped;
+use super::rules::{Attachment, Person};
+
+/// What the ring holds at most, besides the number of messages: 256 MiB of text.
+pub const MESSAGE_BYTES_MAX: usize = 256 * 1024 * 1024;
+
+/// One message as it is kept.
+#[derive(Debug, Clone)]
+pub struct Message {
+    pub id: String,
+    pub origin: Origin,
+    pub kind: Option<ChannelType>,
+    /// Unix seconds.
+    pub delivered_at: u64,
+    /// Unix seconds.
+    pub created_at: u64,
+    pub from: Person,
+    pub to: Vec<Person>,
+    pub author: Option<Author>,
+    pub subject: Option<String>,
+    pub body: Clipped,
+    pub external_id: Option<Arc<str>>,
+    pub references: Vec<Arc<str>>,
+    pub attachments: Vec<Attachment>,
+}
+
+/// How a message came to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    /// `POST /v1/messages`
+    Incoming,
+    /// Somebody in Missive wrote it.
+    Outgoing,
+    /// `POST /v1/posts`
+    Post,
+}
+
+/// The Missive user who wrote a reply.
+#[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Author {
+    pub id: String,
+    pub email: String,
+    pub name: String,
+    #[serde(default)]
+    pub avatar_url: Option<String>,
+}
+
+/// One conversation.
+#[derive(Debug, Clone)]
+pub struct Conversation {
+    pub id: Arc<str>,
+    /// The channel of its first message; a conversation of posts has none.
+    pub account: Option<Arc<str>>,
+    pub kind: Option<ChannelType>,
+    pub subject: Option<String>,
+    pub color: Option<String>,
+    pub closed: bool,
+    pub labels: BTreeSet<String>,
+    pub assignees: BTreeSet<String>,
+    /// The request that opened it.
+    pub opened_by: u64,
+    /// Whoever the newest incoming message is from.
+    pub customer: Person,
+    /// The references of the newest incoming message.
+    pub customer_references: Vec<Arc<str>>,
+    /// Messages it ever had.
+    pub messages_count: u64,
+    /// (delivered at, sequence) of the messages that are kept.
+    order: BTreeSet<(u64, u64)>,
+    latest: u64,
+}
+
+/// All conversations and messages.
+#[derive(Debug)]
+pub struct Threads {
+    messages_max: usize,
+    bytes_max: usize,
+    bytes: usize,
+    first: u64,
+    ring: VecDeque<Kept>,
+    conversations: HashMap<Arc<str>, Conversation>,
+    recent: BTreeMap<u64, Arc<str>>,
+    by_reference: HashMap<Arc<str>, BTreeSet<u64>>,
+    by_external_id: HashMap<Arc<str>, u64>,
+    by_id: HashMap<String, u64>,
+    pub opened: u64,
+    pub fallen_out: u64,
+}
+
+#[derive(Debug)]
+struct Kept {
+    conversation: Arc<str>,
+    message: Message,
+}
+
+/// How many labels, or assignees, one conversation keeps.
+pub const TAGS_MAX: usize = 1000;
+
+/// Adds and removes labels or assignees; what goes over [`TAGS_MAX`] is not added.
+pub fn retag(tags: &mut BTreeSet<String>, add: Vec<String>, remove: &[String]) {
+    let room = TAGS_MAX.saturating_sub(tags.len());
+    tags.extend(add.into_iter().take(room));
+    tags.retain(|tag| !remove.contains(tag));
+}
+
+impl Default for Author {
+    fn default() -> Self {
+        Self {
+            id: "99999999-0000-4000-8000-000000000001".into(),
+            email: "ann@example.com".into(),
+            name: "Ann".into(),
+            avatar_url: None,
+        }
+    }
+}
+
+impl Threads {
+    /// Nothing yet; room for `messages_max` messages (at least one).
+    pub fn new(messages_max: usize) -> Self {
+        Self {
+            messages_max: messages_max.max(1),
+            bytes_max: MESSAGE_BYTES_MAX,
+            bytes: 0,
+            first: 0,
+            ring: VecDeque::new(),
+            conversations: HashMap::new(),
+            recent: BTreeMap::new(),
+            by_reference: HashMap::new(),
+            by_external_id: HashMap::new(),
+            by_id: HashMap::new(),
+            opened: 0,
+            fallen_out: 0,
+        }
+    }
+
+    /// The conversation that the first matching reference names, if `passes` lets it.
+    pub fn matching<'a>(
+        &self,
+        references: impl IntoIterator<Item = &'a str>,
+        passes: impl Fn(&Conversation) -> bool,
+    ) -> Option<&Conversation> {
+        references.into_iter().find_map(|reference| {
+            let oldest = self.by_reference.get(reference)?.first()?;
+            self.of(*oldest).filter(|conversation| passes(conversation))
+        })
+    }
+
+    /// The conversation with this id.
+    pub fn conversation(&self, id: &str) -> Option<&Conversation> {
+        self.conversations.get(id)
+    }
+
+    /// The conversation with this id, to change.
+    pub fn conversation_mut(&mut self, id: &str) -> Option<&mut Conversation> {
+        self.conversations.get_mut(id)
+    }
+
+    /// A message and its conversation.
+    pub fn message(&self, id: &str) -> Option<(&Message, &Conversation)> {
+        let seq = *self.by_id.get(id)?;
+        Some((self.at(seq)?, self.of(seq)?))
+    }
+
+    /// The newest kept message with this `external_id`.
+    pub fn by_external_id(&self, external_id: &str) -> Option<(&Message, &Conversation)> {
+        let seq = *self.by_external_id.get(external_id)?;
+        Some((self.at(seq)?, self.of(seq)?))
+    }
+
+    /// Up to `limit` messages of a conversation, newest first, delivered at `until` (Unix seconds) or before.
+    pub fn page(&self, conversation: &Conversation, until: u64, limit: usize) -> Vec<&Message> {
+        let newest_first = conversation.order.range(..=(until, u64::MAX)).rev();
+        let messages = newest_first.filter_map(|(_, seq)| self.at(*seq));
+        messages.filter(|message| message.origin != Origin::Post).take(limit).collect()
+    }
+
+    /// The message that was added to a conversation last.
+    pub fn latest(&self, conversation: &Conversation) -> Option<&Message> {
+        self.at(conversation.latest)
+    }
+
+    /// Up to `limit` conversations, the one with the newest message first.
+    pub fn newest(&self, limit: usize) -> Vec<&Conversation> {
+        self.recent.values().rev().filter_map(|id| self.conversations.get(id)).take(limit).collect()
+    }
+
+    /// Makes an empty conversation. It must get a message right away: an empty one is never dropped.
+    pub fn open(&mut self, id: String, opened_by: u64, account: Option<&str>, kind: Option<ChannelType>) -> Arc<str> {
+        let id: Arc<str> = id.into();
+        self.opened += 1;
+        self.conversations.insert(id.clone(), Conversation::new(id.clone(), opened_by, account, kind));
+        id
+    }
+
+    /// Adds a message to a conversation that exists, and lets the oldest messages fall out.
+    pub fn append(&mut self, conversation: &Arc<str>, message: Message) {
+        let seq = self.first + self.ring.len() as u64;
+        let Some(thread) = self.conversations.get_mut(conversation) else { return };
+        if thread.messages_count > 0 {
+            self.recent.remove(&thread.latest);
+        }
+        thread.take(seq, &message);
+        self.recent.insert(seq, conversation.clone());
+        for reference in message.references.iter().chain(&message.external_id) {
+            self.by_reference.entry(reference.clone()).or_default().insert(seq);
+        }
+        if let Some(external_id) = &message.external_id {
+            self.by_external_id.insert(external_id.clone(), seq);
+        }
+        self.by_id.insert(message.id.clone(), seq);
+        self.bytes += message.bytes();
+        self.ring.push_back(Kept { conversation: conversation.clone(), message });
+        self.shed();
+    }
+
+    fn shed(&mut self) {
+        while self.ring.len() > self.messages_max || (self.bytes > self.bytes_max && self.ring.len() > 1) {
+            let Some(oldest) = self.ring.pop_front() else { return };
+            self.forget(self.first, &oldest);
+            self.first += 1;
+            self.fallen_out += 1;
+        }
+    }
+
+    fn forget(&mut self, seq: u64, kept: &Kept) {
+        let message = &kept.message;
+        self.bytes -= message.bytes();
+        self.by_id.remove(&message.id);
+        for reference in message.references.iter().chain(&message.external_id) {
+            self.forget_reference(reference, seq);
+        }
+        if let Some(external_id) = &message.external_id
+            && self.by_external_id.get(external_id) == Some(&seq)
+        {
+            self.by_external_id.remove(external_id);
+        }
+        let Some(thread) = self.conversations.get_mut(&kept.conversation) else { return };
+        thread.order.remove(&(message.delivered_at, seq));
+        if thread.order.is_empty() {
+            self.recent.remove(&thread.latest);
+            self.conversations.remove(&kept.conversation);
+        }
+    }
+
+    fn forget_reference(&mut self, reference: &Arc<str>, seq: u64) {
+        let Some(messages) = self.by_reference.get_mut(reference) else { return };
+        messages.remove(&seq);
+        if messages.is_empty() {
+            self.by_reference.remove(reference);
+        }
+    }
+
+    fn at(&self, seq: u64) -> Option<&Message> {
+        self.kept(seq).map(|kept| &kept.message)
+    }
+
+    fn of(&self, seq: u64) -> Option<&Conversation> {
+        self.kept(seq).and_then(|kept| self.conversations.get(&kept.conversation))
+    }
+
+    fn kept(&self, seq: u64) -> Option<&Kept> {
+        self.ring.get(usize::try_from(seq.checked_sub(self.first)?).ok()?)
+    }
+}
+
+impl Conversation {
+    fn new(id: Arc<str>, opened_by: u64, account: Option<&str>, kind: Option<ChannelType>) -> Self {
+        Self {
+            id,
+            account: account.map(Arc::from),
+            kind,
+            subject: None,
+            color: None,
+            closed: false,
+            labels: BTreeSet::new(),
+            assignees: BTreeSet::new(),
+            opened_by,
+            customer: Person::default(),
+            customer_references: Vec::new(),
+            messages_count: 0,
+            order: BTreeSet::new(),
+            latest: 0,
+        }
+    }
+
+    fn take(&mut self, seq: u64, message: &Message) {
+        self.order.insert((message.delivered_at, seq));
+        self.latest = seq;
+        self.messages_count += 1;
+        match message.origin {
+            Origin::Incoming => {
+                self.customer = message.from.clone();
+                self.customer_references.clone_from(&message.references);
+            }
+            Origin::Outgoing | Origin::Post => {}
+        }
+    }
+}
+
+impl Message {
+    /// About how much memory it takes.
+    fn bytes(&self) -> usize {
+        const OVERHEAD: usize = 512;
+        let references: usize = self.references.iter().chain(&self.external_id).map(|text| text.len() + 64).sum();
+        let people = self.to.iter().chain([&self.from]).map(Person::bytes).sum::<usize>();
+        let files: usize = self.attachments.iter().map(|file| file.filename.len() + 64).sum();
+        let subject = self.subject.as_ref().map_or(0, String::len);
+        OVERHEAD + self.body.text.len() + references + people + files + subject
+    }
+}
+
+impl Person {
+    fn bytes(&self) -> usize {
+        let texts = [&self.id, &self.name, &self.username, &self.address];
+        texts.into_iter().flatten().map(String::len).sum::<usize>() + 96
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message(id: &str, external_id: Option<&str>, references: &[&str]) -> Message {
+        Message {
+            id: id.into(),
+            origin: Origin::Incoming,
+            kind: Some(ChannelType::Text),
+            delivered_at: 100,
+            created_at: 100,
+            from: Person::default(),
+            to: Vec::new(),
+            author: None,
+            subject: None,
+            body: Clipped::new("b", 10),
+            external_id: external_id.map(Arc::from),
+            references: references.iter().map(|text| Arc::from(*text)).collect(),
+            attachments: Vec::new(),
+        }
+    }
+
+    fn with(threads: &mut Threads, conversation: &str, messages: Vec<Message>) {
+        let id = match threads.conversation(conversation) {
+            Some(thread) => thread.id.clone(),
+            None => threads.open(conversation.into(), 1, None, None),
+        };
+        messages.into_iter().for_each(|message| threads.append(&id, message));
+    }
+
+    fn find<'a>(threads: &'a Threads, references: &[&str]) -> Option<&'a str> {
+        threads.matching(references.iter().copied(), |_| true).map(|thread| &*thread.id)
+    }
+
+    #[test]
+    fn the_first_reference_that_matches_wins() {
+        let mut threads = Threads::new(100);
+        with(&mut threads, "a", vec![message("1", Some("ext-1"), &["r1"])]);
+        with(&mut threads, "b", vec![message("2", None, &["r2", "r1"])]);
+        let rows: &[(&[&str], Option<&str>, &str)] = &[
+            (&["r1"], Some("a"), "a listed reference; the oldest message decides"),
+            (&["r2"], Some("b"), "another conversation"),
+            (&["ext-1"], Some("a"), "an external_id"),
+            (&["r9", "r2", "r1"], Some("b"), "in the order that they are given"),
+            (&["r9"], None, "an unknown one"),
+            (&[], None, "none at all"),
+        ];
+        for (references, expected, sentence) in rows {
+            assert_eq!(find(&threads, references), *expected, "{sentence}");
+        }
+    }
+
+    #[test]
+    fn a_page_is_newest_first_and_ends_at_until() {
+        let mut threads = Threads::new(100);
+        let at = |id: &str, delivered_at: u64| Message { delivered_at, ..message(id, None, &[]) };
+        with(&mut threads, "a", vec![at("1", 10), at("2", 30), at("3", 20), at("4", 30)]);
+        let ids = |until: u64, limit: usize| -> Vec<String> {
+            let thread = threads.conversation("a").expect("just made");
+            threads.page(thread, until, limit).iter().map(|message| message.id.clone()).collect()
+        };
+        assert_eq!(ids(u64::MAX, 10), ["4", "2", "3", "1"]);
+        assert_eq!(ids(u64::MAX, 2), ["4", "2"]);
+        assert_eq!(ids(20, 10), ["3", "1"]);
+    }
+
+    #[test]
+    fn what_falls_out_is_no_longer_found() {
+        let mut threads = Threads::new(2);
+        with(&mut threads, "a", vec![message("1", Some("e1"), &["r1"])]);
+        with(&mut threads, "b", vec![message("2", None, &["r2"]), message("3", None, &["r2"])]);
+        assert_eq!(find(&threads, &["r1"]), None);
+        assert!(threads.conversation("a").is_none() && threads.message("1").is_none());
+        assert!(threads.by_external_id("e1").is_none());
+        assert_eq!(find(&threads, &["r2"]), Some("b"));
+        assert_eq!((threads.fallen_out, threads.newest(10).len()), (1, 1));
+        assert_eq!((threads.by_reference.len(), threads.by_id.len(), threads.recent.len()), (1, 2, 1));
+    }
+
+    #[test]
+    fn large_messages_fall_out_by_their_size() {
+        let mut threads = Threads { bytes_max: 5000, ..Threads::new(1000) };
+        with(&mut threads, "a", (0..100).map(|id| message(&id.to_string(), None, &["r"])).collect());
+        assert!(threads.ring.len() < 10 && threads.bytes <= 5000, "{} bytes", threads.bytes);
+    }
+
+    #[test]
+    fn the_newest_conversation_is_the_one_written_to_last() {
+        let mut threads = Threads::new(100);
+        with(&mut threads, "a", vec![message("1", None, &[])]);
+        with(&mut threads, "b", vec![message("2", None, &[])]);
+        with(&mut threads, "a", vec![message("3", None, &[])]);
+        let ids: Vec<&str> = threads.newest(10).iter().map(|thread| &*thread.id).collect();
+        assert_eq!(ids, ["a", "b"]);
+    }
+}
