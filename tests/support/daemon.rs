@@ -70,6 +70,11 @@ impl Process {
     pub fn spawn(args: &[&str], env: &[(&str, &str)]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_missived"));
         command.args(args).env("NO_COLOR", "1").envs(env.iter().copied());
+        Self::start(command)
+    }
+
+    /// Any other program, under the same care.
+    pub fn start(mut command: Command) -> Self {
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("the program starts");
         let output = Arc::new(Lines::default());
