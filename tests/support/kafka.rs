@@ -1,0 +1,143 @@
+//! The Kafka that tests run against: the shared one, or a broker of a test's own that it may pause and kill.
+//!
+//! Where there is no Kafka a test is skipped, loudly: a line on the real stderr (libtest captures `eprintln!` of tests
+//! that pass) and one in the file that `tests/run` prints at its end. With `MISSIVED_REQUIRE_KAFKA=1` it fails instead.
+
+use std::ffi::OsStr;
+use std::fmt::Write as _;
+use std::fs::OpenOptions;
+use std::io::Write as _;
+use std::process::{Command, Stdio};
+
+use rdkafka::ClientConfig;
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::client::DefaultClientContext;
+use tempfile::TempDir;
+
+const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/kafka/broker");
+
+/// The shared Kafka's address, or `None` after having said that this test is skipped.
+///
+/// ```ignore
+/// let Some(kafka) = support::kafka::bootstrap() else { return };
+/// ```
+pub fn bootstrap() -> Option<String> {
+    match std::env::var("KAFKA_BOOTSTRAP") {
+        Ok(address) if !address.is_empty() => Some(address),
+        _ => {
+            skip("KAFKA_BOOTSTRAP isn't set: run tests/run");
+            None
+        }
+    }
+}
+
+/// Says that the running test can't be done here, or fails it where everything must be testable.
+pub fn skip(why: &str) {
+    let test = std::thread::current().name().unwrap_or("a test").to_owned();
+    assert!(std::env::var_os("MISSIVED_REQUIRE_KAFKA").is_none_or(|v| v != "1"), "{test} can't be skipped here: {why}");
+    let line = format!("SKIPPED {test}: {why}\n");
+    // one write each: tests skip in parallel
+    std::io::stderr().write_all(line.as_bytes()).expect("stderr takes a line");
+    if let Some(path) = std::env::var_os("MISSIVED_SKIPPED") {
+        let mut file =
+            OpenOptions::new().create(true).append(true).open(path).expect("the file of skipped tests opens");
+        file.write_all(line.as_bytes()).expect("the file of skipped tests takes a line");
+    }
+}
+
+/// A name nobody else has used, in this run or another: `prefix-` and 16 hex digits.
+pub fn unique(prefix: &str) -> String {
+    let bits = getrandom::u64().expect("the system has randomness");
+    format!("{prefix}-{bits:016x}")
+}
+
+/// Creates a topic with one replica, and returns when the broker says it is there.
+pub fn create_topic(bootstrap: &str, name: &str, partitions: i32, settings: &[(&str, &str)]) {
+    let admin: AdminClient<DefaultClientContext> =
+        ClientConfig::new().set("bootstrap.servers", bootstrap).create().expect("an admin client");
+    let mut topic = NewTopic::new(name, partitions, TopicReplication::Fixed(1));
+    for (key, value) in settings {
+        topic = topic.set(key, value);
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+    let answers = runtime.block_on(admin.create_topics([&topic], &AdminOptions::new())).expect("an answer from Kafka");
+    for answer in answers {
+        answer.unwrap_or_else(|(topic, code)| panic!("topic {topic} was not created: {code}"));
+    }
+}
+
+/// A broker of a test's own, for what would disturb the others. It and its data go when this is dropped.
+pub struct Broker {
+    dir: TempDir,
+    bootstrap: String,
+}
+
+impl Broker {
+    /// `None` after having said that this test is skipped: no Java, no Maven, nothing fetched.
+    pub fn start() -> Option<Self> {
+        if let Err(why) = script(["fetch"]) {
+            skip(&format!("no Kafka: {}", why.trim()));
+            return None;
+        }
+        let dir = tempfile::Builder::new().prefix("missived-broker").tempdir().expect("a folder");
+        let mut broker = Self { dir, bootstrap: String::new() };
+        broker.start_again();
+        Some(broker)
+    }
+
+    pub fn bootstrap(&self) -> &str {
+        &self.bootstrap
+    }
+
+    /// Orderly: what clients see in a planned restart.
+    pub fn stop(&self) {
+        self.act("stop");
+    }
+
+    /// SIGKILL: what clients see in a crash.
+    pub fn kill(&self) {
+        self.act("kill");
+    }
+
+    /// SIGSTOP: connections stay open and nothing answers.
+    pub fn pause(&self) {
+        self.act("pause");
+    }
+
+    pub fn resume(&self) {
+        self.act("resume");
+    }
+
+    /// After [`stop`](Self::stop) or [`kill`](Self::kill): the same data at the same address.
+    pub fn start_again(&mut self) {
+        let own = std::process::id().to_string();
+        let dir = self.dir.path().as_os_str();
+        let out = script([OsStr::new("start"), "--while".as_ref(), own.as_ref(), "--dir".as_ref(), dir]);
+        out.unwrap_or_else(|why| panic!("no broker: {why}")).trim().clone_into(&mut self.bootstrap);
+    }
+
+    fn act(&self, command: &str) {
+        let done = script([OsStr::new(command), "--dir".as_ref(), self.dir.path().as_os_str()]);
+        done.unwrap_or_else(|why| panic!("broker {command}: {why}"));
+    }
+}
+
+impl Drop for Broker {
+    fn drop(&mut self) {
+        // not `act`: a panic while a test's panic unwinds would hide it
+        if let Err(why) = script([OsStr::new("kill"), "--dir".as_ref(), self.dir.path().as_os_str()]) {
+            eprintln!("the broker in {} was not ended: {why}", self.dir.path().display());
+        }
+    }
+}
+
+/// Standard output, or standard error when the script failed.
+fn script<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> Result<String, String> {
+    let out = Command::new(SCRIPT).args(args).stdin(Stdio::null()).output().map_err(|e| format!("{SCRIPT}: {e}"))?;
+    if out.status.success() {
+        return Ok(String::from_utf8_lossy(&out.stdout).into_owned());
+    }
+    let mut why = String::from_utf8_lossy(&out.stderr).into_owned();
+    write!(why, "({})", out.status).expect("a string takes more");
+    Err(why)
+}
