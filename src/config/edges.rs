@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use super::raw::Section;
-use super::value::Size;
+use super::value::{Size, Value as _};
 use super::{Admin, Hook, Intake};
 use crate::hook::Door;
 
@@ -35,7 +35,7 @@ pub(super) fn hook(section: &Section<'_>, doors: Vec<Door>) -> Option<Hook> {
     let plain = section.or("insecure_plain_http", false);
     if !hook.listen.ip().is_loopback() && !plain {
         let wanted = "a loopback address behind a proxy that ends TLS, or insecure_plain_http = true";
-        section.unfit("listen", hook.listen, wanted);
+        section.unfit("listen", hook.listen.show(), wanted);
     }
     if hook.doors.is_empty() && section.is_given() {
         section.reading().warn(section.path().clone(), "no channel has a hook, so nothing listens here");

@@ -3,6 +3,7 @@
 //! A [`Fault`] never holds a secret: who reports one about a secret passes [`REDACTED`] as what was found. Texts from the
 //! file are quoted, escaped and cut, and the list of faults is bounded, so a hostile file can't flood a terminal.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::path::PathBuf;
 
@@ -45,6 +46,11 @@ impl KeyPath {
 
     pub(super) fn index(&self, index: usize) -> Self {
         self.with(Segment::Index(index))
+    }
+
+    /// Another key of the same table.
+    fn sibling(&self, key: &str) -> Self {
+        Self(self.0[..self.0.len().saturating_sub(1)].to_vec()).key(key)
     }
 
     pub(super) fn segments(&self) -> &[Segment] {
@@ -142,13 +148,15 @@ impl fmt::Display for Problem {
     }
 }
 
-/// `one of "a", "b"`, or what to say when there is one, or none.
+/// `one of "a", "b"`, or what to say when there is one, none, or too many to list.
 pub(super) fn one_of<S: AsRef<str>>(words: &[S]) -> String {
-    let list: Vec<String> = words.iter().map(|word| quoted(word.as_ref())).collect();
-    match list.len() {
+    const LISTED_MAX: usize = 20;
+    let list: Vec<String> = words.iter().take(LISTED_MAX).map(|word| quoted(word.as_ref())).collect();
+    match words.len() {
         0 => "nothing here".to_owned(),
         1 => list.concat(),
-        _ => format!("one of {}", list.join(", ")),
+        2..=LISTED_MAX => format!("one of {}", list.join(", ")),
+        more => format!("one of {} and {} more", list.join(", "), more - LISTED_MAX),
     }
 }
 
@@ -164,6 +172,7 @@ pub struct Faults {
 impl Faults {
     /// None if there is nothing to say.
     pub(super) fn collect(file: PathBuf, mut faults: Vec<Fault>) -> Option<Self> {
+        drop_echoes(&mut faults);
         faults.sort_by_key(|fault| fault.line.unwrap_or(usize::MAX));
         let more = faults.len().saturating_sub(FAULTS_MAX);
         faults.truncate(FAULTS_MAX);
@@ -189,6 +198,22 @@ impl fmt::Display for Faults {
         match self.more {
             0 => Ok(()),
             more => write!(f, "\nand {more} more"),
+        }
+    }
+}
+
+/// A misspelt key that must stand there is one fault, not an unknown key and a missing one.
+fn drop_echoes(faults: &mut Vec<Fault>) {
+    let meant: BTreeSet<KeyPath> = faults.iter().filter_map(Fault::meant).collect();
+    faults.retain(|fault| !(matches!(fault.problem, Problem::Missing { .. }) && meant.contains(&fault.key)));
+}
+
+impl Fault {
+    /// The key that an unknown one was probably meant to be.
+    fn meant(&self) -> Option<KeyPath> {
+        match &self.problem {
+            Problem::UnknownKey { did_you_mean, .. } => Some(self.key.sibling(did_you_mean.as_deref()?)),
+            Problem::Missing { .. } | Problem::Unfit { .. } => None,
         }
     }
 }

@@ -103,6 +103,9 @@ pub(super) fn line_of(text: &str, offset: usize) -> usize {
     1 + text.as_bytes().iter().take(offset).filter(|byte| **byte == b'\n').count()
 }
 
+/// Tables below one key: channels, sources, routes of a source.
+const LIST_MAX: usize = 1000;
+
 /// A table of the file, or the place where it could stand.
 pub(super) struct Section<'a> {
     reading: &'a Reading<'a>,
@@ -150,7 +153,8 @@ impl<'a> Section<'a> {
         let Some(table) = self.value(key).and_then(|value| self.table_of(path.clone(), value)) else {
             return Vec::new();
         };
-        let sections = table.iter().filter_map(|(name, value)| {
+        self.check_count(&path, table.len());
+        let sections = table.iter().take(LIST_MAX).filter_map(|(name, value)| {
             let (name, path) = (&**name.get_ref(), path.name(name.get_ref()));
             let table = self.table_of(path.clone(), value.get_ref())?;
             check_name(self.reading, &path, name);
@@ -167,7 +171,8 @@ impl<'a> Section<'a> {
             self.reading.unfit(path, found(value), "an array of tables");
             return Vec::new();
         };
-        let sections = array.iter().enumerate().filter_map(|(at, value)| {
+        self.check_count(&path, array.len());
+        let sections = array.iter().take(LIST_MAX).enumerate().filter_map(|(at, value)| {
             let path = path.index(at);
             let table = self.table_of(path.clone(), value.get_ref())?;
             Some(Section::new(self.reading, path, Some(table)))
@@ -258,6 +263,12 @@ impl<'a> Section<'a> {
         self.reading
             .fault(self.at(key), Problem::Unfit { found: found(value), wanted: wanted.to_owned(), did_you_mean });
         None
+    }
+
+    fn check_count(&self, path: &KeyPath, count: usize) {
+        if count > LIST_MAX {
+            self.reading.unfit(path.clone(), format_args!("{count} of them"), format_args!("at most {LIST_MAX}"));
+        }
     }
 
     fn table_of(&self, path: KeyPath, value: &'a DeValue<'a>) -> Option<&'a DeTable<'a>> {

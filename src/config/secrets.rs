@@ -98,7 +98,7 @@ fn token_inline(section: &Section<'_>, text: &str) -> Option<Credential> {
 
 /// The webhook secrets that `section` names. None only with a fault noted; empty only where it says so.
 pub(super) fn hook_secrets(section: &Section<'_>, environment: &Environment) -> Option<Vec<Secret>> {
-    let files = texts(section, "secret_files", |value| quoted_path(value));
+    let files = texts(section, "secret_files", quoted_path);
     let inline = texts(section, "insecure_inline_secrets", |_| REDACTED.to_owned());
     let unsigned = section.or("insecure_unsigned", false);
     let count = files.as_ref()?.len() + inline.as_ref()?.len();

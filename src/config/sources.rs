@@ -15,6 +15,9 @@ use crate::event::{Format, Kind, Pointers, Urgency};
 use crate::lane::policy::RoutePolicy;
 use crate::route::{Condition, Rule, Source, Start};
 
+/// Our topics, below the namespace.
+const INTERNAL_TOPICS: [&str; 4] = ["ledger", "state", "replies", "dead-letters"];
+
 /// Conditions of one route.
 const CONDITIONS_MAX: usize = 32;
 
@@ -256,9 +259,9 @@ fn check_topic(section: &Section<'_>, name: &str, namespace: &str, topics: &mut 
         let found = format!("{}, the topic of sources.{other}", quoted(topic));
         section.unfit("topic", found, "a topic of its own; use [[routes]] to tell its events apart");
     }
-    if topic.strip_prefix(namespace).is_some_and(|rest| rest.starts_with('.')) {
-        let wanted = format!("a topic that doesn't begin with kafka.namespace: \"{namespace}.…\" are missived's own");
-        section.unfit("topic", quoted(topic), wanted);
+    let own = topic.strip_prefix(namespace).and_then(|rest| rest.strip_prefix('.'));
+    if own.is_some_and(|own| INTERNAL_TOPICS.contains(&own)) {
+        section.unfit("topic", quoted(topic), "a topic that isn't missived's own, or another kafka.namespace");
     }
     topics.entry(topic.to_owned()).or_insert_with(|| name.into());
 }

@@ -102,7 +102,13 @@ impl Value for Duration {
     }
 
     fn show(&self) -> String {
-        format!("\"{}\"", humantime::format_duration(*self))
+        const UNITS: [(u64, &str); 4] = [(86_400, "d"), (3_600, "h"), (60, "m"), (1, "s")];
+        let seconds = self.as_secs();
+        let whole = self.subsec_nanos() == 0 && seconds > 0;
+        match UNITS.iter().find(|(unit, _)| whole && seconds.is_multiple_of(*unit)) {
+            Some((unit, letter)) => format!("\"{}{letter}\"", seconds / unit),
+            None => format!("\"{}\"", humantime::format_duration(*self)),
+        }
     }
 }
 
