@@ -1,18 +1,127 @@
 //! The config: one TOML file, checked as a whole.
 //!
-//! [`raw`] mirrors the file, [`check`] turns it into [`Config`] or says every fault at once, each with its key path, what
-//! stands there and what is wanted. Nothing outside this folder sees a raw type; everything in [`Config`] works as it is.
+//! [`Config::load`] reads the file as it stands (`raw`: tables asked for by key and type), and `check` turns it into a
+//! [`Config`] or says every fault at once, each with its line, its key, what stands there and what is wanted. Nothing
+//! outside this folder sees a raw table; everything in [`Config`] works as it is. What works and is probably not meant is
+//! a [`Warning`] beside it. The file may have 1 MiB; no secret stands in any fault, warning or `Debug`.
+
+mod channels;
+mod check;
+mod edges;
+mod fault;
+mod kafka;
+mod lane;
+mod librdkafka;
+mod missive;
+mod raw;
+mod secrets;
+mod sources;
+mod syntax;
+mod timing;
+mod value;
 
 use std::collections::BTreeMap;
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Read as _};
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use hyper::Uri;
+use thiserror::Error;
+use toml::de::DeTable;
+use zeroize::Zeroizing;
 
 use crate::hook::Door;
 use crate::lane::Policy;
 use crate::route::Source;
+
+pub use fault::{Fault, Faults, KeyPath, Problem, Warning};
+pub use raw::KnownKey;
+pub use secrets::Environment;
+pub use syntax::SyntaxFault;
+
+/// The largest config file.
+const FILE_BYTES_MAX: u64 = 1 << 20;
+
+/// A config that works, and what is odd about it.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    pub config: Config,
+    pub warnings: Vec<Warning>,
+}
+
+/// Why there is no config. All of it is for whoever wrote the file; none of it holds a secret.
+#[derive(Debug, Error)]
+pub enum LoadError {
+    #[error("{}: can't be read: {error}", file.display())]
+    Unreadable { file: PathBuf, error: io::Error },
+    #[error("{}: larger than {FILE_BYTES_MAX} bytes", file.display())]
+    TooLarge { file: PathBuf },
+    #[error("{}: not UTF-8 text", file.display())]
+    NoText { file: PathBuf },
+    #[error("{}:{fault}", file.display())]
+    Syntax { file: PathBuf, fault: SyntaxFault },
+    #[error("{0}")]
+    Faults(Faults),
+}
+
+impl LoadError {
+    /// How many things are wrong, as far as it can be told.
+    pub fn count(&self) -> usize {
+        match self {
+            Self::Unreadable { .. } | Self::TooLarge { .. } | Self::NoText { .. } | Self::Syntax { .. } => 1,
+            Self::Faults(faults) => faults.count(),
+        }
+    }
+}
+
+impl Config {
+    /// Reads and checks the file, and every secret file that it names.
+    pub fn load(path: &Path, environment: &Environment) -> Result<Loaded, LoadError> {
+        let text = read_file(path)?;
+        Self::parse(&text, path, environment)
+    }
+
+    /// Like [`Self::load`], from a text; `file` is only what faults call it.
+    pub fn parse(text: &str, file: &Path, environment: &Environment) -> Result<Loaded, LoadError> {
+        let (config, noted) = examine(text, file, environment)?;
+        match (config, Faults::collect(file.to_owned(), noted.faults)) {
+            (_, Some(faults)) => Err(LoadError::Faults(faults)),
+            (Some(config), None) => Ok(Loaded { config, warnings: noted.warnings }),
+            (None, None) => unreachable!("a part of the config is missing without a fault"),
+        }
+    }
+
+    /// The keys that were asked for while `text` was read, with their defaults, so that the example file can be held
+    /// against them. Keys below tables that `text` doesn't have by name are not among them.
+    pub fn known_keys(text: &str, file: &Path, environment: &Environment) -> Result<Vec<KnownKey>, LoadError> {
+        examine(text, file, environment).map(|(_, noted)| noted.known)
+    }
+}
+
+fn examine(text: &str, file: &Path, environment: &Environment) -> Result<(Option<Config>, raw::Noted), LoadError> {
+    let root = DeTable::parse(text).map_err(|error| {
+        let (file, fault) = (file.to_owned(), SyntaxFault::of(text, &error));
+        LoadError::Syntax { file, fault }
+    })?;
+    let reading = raw::Reading::new(file.to_owned(), text, root.get_ref());
+    let config = check::config(&reading, environment);
+    Ok((config, reading.finish()))
+}
+
+fn read_file(path: &Path) -> Result<Zeroizing<String>, LoadError> {
+    let unreadable = |error| LoadError::Unreadable { file: path.to_owned(), error };
+    let file = File::open(path).map_err(unreadable)?;
+    let mut bytes = Zeroizing::new(Vec::new());
+    file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+    if bytes.len() as u64 > FILE_BYTES_MAX {
+        return Err(LoadError::TooLarge { file: path.to_owned() });
+    }
+    let text = str::from_utf8(&bytes).map_err(|_| LoadError::NoText { file: path.to_owned() })?;
+    Ok(Zeroizing::new(text.to_owned()))
+}
 
 /// A whole, valid configuration.
 #[derive(Clone, Debug)]
@@ -29,8 +138,8 @@ pub struct Config {
     pub drain_deadline: Duration,
 }
 
-/// Where Kafka is, and what is ours in it.
-#[derive(Clone, Debug)]
+/// Where Kafka is, and what is ours in it. Secret properties are redacted in `Debug`.
+#[derive(Clone)]
 pub struct Kafka {
     pub bootstrap: String,
     /// Prefix of internal topics, consumer groups and transactional ids.
@@ -43,12 +152,27 @@ pub struct Kafka {
     pub librdkafka: BTreeMap<String, String>,
 }
 
+impl fmt::Debug for Kafka {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { bootstrap, namespace, instance, session_timeout, topics, librdkafka } = self;
+        f.debug_struct("Kafka")
+            .field("bootstrap", bootstrap)
+            .field("namespace", namespace)
+            .field("instance", instance)
+            .field("session_timeout", session_timeout)
+            .field("topics", topics)
+            .field("librdkafka", &librdkafka::Shown(librdkafka))
+            .finish()
+    }
+}
+
 /// How internal topics are created.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Topics {
     /// Partitions of ledger and state; frozen once created.
     pub ledger_partitions: i32,
     pub reply_partitions: i32,
+    /// -1: the broker's default.
     pub replication: i32,
     /// `max.message.bytes` of internal topics.
     pub message_bytes_max: usize,

@@ -1,0 +1,154 @@
+//! `missived check`: says everything that is wrong with a config file, or what it will do.
+//!
+//! Reads the file and the secret files that it names; connects to nothing. Faults and warnings go to stderr, one a line;
+//! what is right goes to stdout. Exit 0, or 78 (`EX_CONFIG`) when there is a fault. No secret is ever printed.
+
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Args;
+
+use crate::config::{Config, Environment, LoadError, Loaded};
+use crate::event::Format;
+use crate::route::{Rule, Source};
+
+/// `EX_CONFIG` of sysexits.h; systemd can be told not to restart on it.
+pub const EXIT_CONFIG: u8 = 78;
+
+/// Says everything that is wrong with a config file.
+#[derive(Args, Clone, Debug)]
+#[command(after_help = EXAMPLES)]
+pub struct CheckArgs {
+    /// The file to check
+    #[arg(long, value_name = "FILE", default_value = "/etc/missived/missived.toml")]
+    pub config: PathBuf,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  missived check
+      Check the installed file: every fault with its line, key and what is wanted
+  missived check --config ./missived.toml && systemctl restart missived
+      Restart only with a file that works
+
+Exit status: 0 when the file works, 78 when it has faults.";
+
+/// Checks the file and reports.
+pub fn run(args: &CheckArgs) -> ExitCode {
+    let outcome = Config::load(&args.config, &Environment::of_process());
+    let report = Report::of(&outcome);
+    // Whoever closed our output doesn't want to hear of it; the exit code says the same.
+    let _ = std::io::stderr().write_all(report.complaints.as_bytes());
+    let _ = std::io::stdout().write_all(report.findings.as_bytes());
+    ExitCode::from(report.exit)
+}
+
+/// What is printed where.
+struct Report {
+    complaints: String,
+    findings: String,
+    exit: u8,
+}
+
+impl Report {
+    fn of(outcome: &Result<Loaded, LoadError>) -> Self {
+        match outcome {
+            Ok(loaded) => Self { complaints: warnings(loaded), findings: findings(&loaded.config), exit: 0 },
+            Err(error) => Self { complaints: faults(error), findings: String::new(), exit: EXIT_CONFIG },
+        }
+    }
+}
+
+fn faults(error: &LoadError) -> String {
+    let count = error.count();
+    let word = if count == 1 { "fault" } else { "faults" };
+    format!("{error}\n{count} {word}\n")
+}
+
+fn warnings(loaded: &Loaded) -> String {
+    loaded.warnings.iter().map(|warning| format!("warning: {warning}\n")).collect()
+}
+
+fn findings(config: &Config) -> String {
+    config.sources.iter().map(|source| source_line(config, source)).collect()
+}
+
+/// `topic alerts → alertmanager → route alerts → channel ops → lane default`
+fn source_line(config: &Config, source: &Source) -> String {
+    let routes = source.rules.iter().map(|rule| {
+        let (name, lane) = (&rule.name, &rule.lane);
+        format!("route {name} → channel {} → lane {lane}", channel_of(config, rule))
+    });
+    let routes = routes.collect::<Vec<_>>().join(", else ");
+    format!("topic {} → {} → {routes}\n", source.topic, format_word(&source.format))
+}
+
+const fn format_word(format: &Format) -> &'static str {
+    match format {
+        Format::Alertmanager => "alertmanager",
+        Format::CloudEvents => "cloudevents",
+        Format::Json(_) => "json",
+    }
+}
+
+fn channel_of<'a>(config: &'a Config, rule: &Rule) -> &'a str {
+    let lane = config.lanes.iter().find(|lane| lane.policy.lane == rule.lane);
+    lane.and_then(|lane| lane.policy.routes.get(&rule.name)).map_or("?", |route| &route.channel)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    const WORKING: &str = r#"
+        [kafka]
+        bootstrap = "kafka1:9092"
+        [missive]
+        insecure_inline_token = "missive_pat-hidden"
+        [channels.ops]
+        account = "11111111-2222-4333-8444-555555555555"
+        type = "text"
+        [sources.alerts]
+        topic = "alerts"
+        format = "alertmanager"
+        channel = "ops"
+        [[sources.alerts.routes]]
+        name = "disks"
+        match = { alertname = "DiskFull" }
+        channel = "ops"
+    "#;
+
+    fn report(text: &str) -> Report {
+        Report::of(&Config::parse(text, Path::new("missived.toml"), &Environment::default()))
+    }
+
+    #[test]
+    fn a_working_file_is_told_source_by_source() {
+        let report = report(WORKING);
+        assert_eq!(
+            report.findings,
+            "topic alerts → alertmanager → route disks → channel ops → lane default, \
+             else route alerts → channel ops → lane default\n"
+        );
+        assert_eq!((report.complaints.as_str(), report.exit), ("", 0));
+    }
+
+    #[test]
+    fn a_warning_doesnt_fail_the_check() {
+        let report = report(&format!("{WORKING}\n[hook]\n"));
+        assert!(report.complaints.starts_with("warning: missived.toml:"), "{}", report.complaints);
+        assert_eq!(report.exit, 0);
+    }
+
+    #[test]
+    fn faults_are_listed_and_counted_and_nothing_else_is_said() {
+        let report = report(&WORKING.replace("alertmanager", "alertmanger").replace("11111111-", ""));
+        assert_eq!(report.complaints.lines().count(), 3, "{}", report.complaints);
+        assert!(report.complaints.ends_with("\n2 faults\n"), "{}", report.complaints);
+        assert_eq!((report.findings.as_str(), report.exit), ("", 78));
+        assert!(!report.complaints.contains("hidden"));
+    }
+}

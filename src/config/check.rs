@@ -1,0 +1,168 @@
+//! From the file as it stands to a [`Config`] that works: every part is read, then what holds between parts is checked.
+//!
+//! Nothing here stops at a fault. A part that misses something is `None` and has noted why; the [`Config`] is put together
+//! only when nothing was noted.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use super::channels::{ChannelPart, channels};
+use super::fault::KeyPath;
+use super::missive::{DEFAULT_LANE, LanePart, MissivePart, lanes, missive};
+use super::raw::{Reading, Section};
+use super::secrets::Environment;
+use super::sources::{RoutePart, SourcesPart, sources};
+use super::value::{Size, Value as _};
+use super::{Admin, Config, Hook, Intake, Kafka, Lane, Missive, edges, kafka, lane};
+use crate::lane::Policy;
+use crate::lane::policy::{Bounds, Horizons};
+use crate::route::Source;
+
+/// Everything in the file, each part as far as it makes sense.
+struct Parts {
+    kafka: Option<Kafka>,
+    missive: MissivePart,
+    lanes: Vec<LanePart>,
+    bounds: Bounds,
+    horizons: Horizons,
+    channels: Vec<ChannelPart>,
+    sources: SourcesPart,
+    intake: Intake,
+    hook: Option<Hook>,
+    admin: Admin,
+    drain_deadline: Duration,
+}
+
+/// None only with a fault noted in `reading`.
+pub(super) fn config(reading: &Reading<'_>, environment: &Environment) -> Option<Config> {
+    let root = reading.root();
+    let mut parts = read(&root, environment);
+    check_times(reading, &parts);
+    check_sizes(reading, &parts);
+    check_listeners(reading, &parts);
+    check_lanes_used(reading, &parts);
+    let hook = parts.hook.take();
+    build(parts, hook)
+}
+
+fn read(root: &Section<'_>, environment: &Environment) -> Parts {
+    let kafka = kafka::kafka(root, environment);
+    let mut missive = missive(root, environment);
+    let named_lanes = root.named("lanes");
+    let names: Vec<&str> = [DEFAULT_LANE].into_iter().chain(named_lanes.iter().map(|(name, _)| &**name)).collect();
+    let mut channels = channels(root, &names, environment);
+    let needed = channels.iter().any(|channel| &*channel.lane == DEFAULT_LANE);
+    let token = std::mem::replace(&mut missive.token, super::secrets::Given::Absent);
+    let lanes = lanes(root, named_lanes, token, needed, environment);
+    let namespace = kafka.as_ref().map_or("missived", |kafka| &kafka.namespace);
+    let sources = sources(root, &channels, namespace);
+    let lane = root.section("lane");
+    let doors = channels.iter_mut().filter_map(|channel| channel.door.take()).collect();
+    Parts {
+        missive,
+        lanes,
+        bounds: lane::bounds(&lane),
+        horizons: lane::horizons(&lane),
+        channels,
+        sources,
+        intake: edges::intake(&root.section("intake")),
+        hook: edges::hook(&root.section("hook"), doors),
+        admin: edges::admin(&root.section("admin")),
+        drain_deadline: edges::drain_deadline(&root.section("run")),
+        kafka,
+    }
+}
+
+fn check_times(reading: &Reading<'_>, parts: &Parts) {
+    let (limits, retry, horizons) = (&parts.missive.limits, &parts.missive.retry, &parts.horizons);
+    let answered = limits.request_timeout + limits.send_within;
+    if parts.drain_deadline <= answered {
+        let wanted =
+            format!("more than missive.request_timeout and missive.send_within together ({})", answered.show());
+        reading.unfit(KeyPath::of("run.drain_deadline"), parts.drain_deadline.show(), wanted);
+    }
+    at_most(reading, ("missive.retry_first", retry.first), ("missive.retry_longest", retry.longest));
+    at_most(reading, ("lane.horizons.critical", horizons.critical), ("lane.horizons.normal", horizons.normal));
+    at_most(reading, ("lane.horizons.normal", horizons.normal), ("lane.horizons.low", horizons.low));
+    let horizon = parts.intake.dedupe_horizon;
+    for route in parts.sources.routes.iter().filter(|route| route.policy.window < horizon) {
+        let wanted = format!("at least intake.dedupe_horizon ({})", horizon.show());
+        reading.unfit(route.window_key.clone(), route.policy.window.show(), wanted);
+    }
+}
+
+fn at_most(reading: &Reading<'_>, (key, value): (&str, Duration), (other, bound): (&str, Duration)) {
+    if value > bound {
+        reading.unfit(KeyPath::of(key), value.show(), format!("at most {other} ({})", bound.show()));
+    }
+}
+
+/// A frame must fit into a record of the ledger, with its header.
+fn check_sizes(reading: &Reading<'_>, parts: &Parts) {
+    let Some(kafka) = &parts.kafka else { return };
+    let (frame, record) = (Size(parts.intake.frame_bytes_max), Size(kafka.topics.message_bytes_max));
+    if frame >= record {
+        let wanted = format!("less than kafka.topics.message_bytes_max ({})", record.show());
+        reading.unfit(KeyPath::of("intake.frame_bytes_max"), frame.show(), wanted);
+    }
+}
+
+fn check_listeners(reading: &Reading<'_>, parts: &Parts) {
+    let admin = parts.admin.listen;
+    let shared = parts.hook.as_ref().is_some_and(|hook| hook.listen == admin && admin.port() != 0);
+    if shared {
+        let found = format!("{}, like hook.listen", admin.show());
+        reading.unfit(KeyPath::of("admin.listen"), found, "an address of its own: metrics are not for everyone");
+    }
+}
+
+fn check_lanes_used(reading: &Reading<'_>, parts: &Parts) {
+    let unused = |lane: &&LanePart| parts.channels.iter().all(|channel| channel.lane != lane.name);
+    for lane in parts.lanes.iter().filter(unused).filter(|lane| &*lane.name != DEFAULT_LANE) {
+        reading.warn(KeyPath::of("lanes").name(&lane.name), "no channel belongs to this lane");
+    }
+}
+
+/// None if any part misses something, which has noted why.
+fn build(parts: Parts, hook: Option<Hook>) -> Option<Config> {
+    let kafka = parts.kafka?;
+    let shared =
+        Shared { missive: &parts.missive, namespace: &kafka.namespace, bounds: parts.bounds, horizons: parts.horizons };
+    let lanes: Option<Vec<Lane>> =
+        parts.lanes.into_iter().map(|lane| shared.lane(lane, &parts.channels, &parts.sources.routes)).collect();
+    let lanes = lanes?;
+    let missive: Missive = parts.missive.missive?;
+    let sources: Vec<Source> = parts.sources.sources;
+    let (intake, admin, drain_deadline) = (parts.intake, parts.admin, parts.drain_deadline);
+    Some(Config { kafka, missive, lanes, sources, intake, hook, admin, drain_deadline })
+}
+
+/// What all lanes are told.
+struct Shared<'a> {
+    missive: &'a MissivePart,
+    namespace: &'a str,
+    bounds: Bounds,
+    horizons: Horizons,
+}
+
+impl Shared<'_> {
+    fn lane(&self, lane: LanePart, channels: &[ChannelPart], routes: &[RoutePart]) -> Option<Lane> {
+        let ours = channels.iter().filter(|channel| channel.lane == lane.name);
+        let channels = ours.map(|channel| Some((channel.name.clone(), channel.policy.clone()?)));
+        let channels: Option<HashMap<_, _>> = channels.collect();
+        let routes = routes.iter().filter(|route| route.lane == lane.name);
+        let routes = routes.map(|route| (route.policy.name.clone(), route.policy.clone())).collect();
+        let policy = Policy {
+            lane: lane.name,
+            namespace: self.namespace.into(),
+            limits: self.missive.limits,
+            retry: self.missive.retry,
+            horizons: self.horizons,
+            bounds: self.bounds,
+            on_doubt: self.missive.on_doubt,
+            channels: channels?,
+            routes,
+        };
+        Some(Lane { policy, token: lane.credential?.source })
+    }
+}

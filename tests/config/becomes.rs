@@ -1,0 +1,137 @@
+//! What a file that works becomes: defaults, inheritance, lanes, doors, and nothing secret in `Debug`.
+
+use super::*;
+
+#[test]
+fn the_least_file_works_from_disk() {
+    let secrets = Secrets::new(&[("missive-token", "missive_pat-hidden\n")]);
+    let token = secrets.path("missive-token");
+    let file = secrets.path("missived.toml");
+    fs::write(&file, with_token_file(token.to_str().expect("a plain path"))).expect("a scratch file");
+    let loaded = Config::load(&file, &Environment::default()).expect("the least file works");
+    assert!(loaded.warnings.is_empty(), "{:?}", loaded.warnings);
+    let [lane] = &loaded.config.lanes[..] else { panic!("one lane") };
+    assert!(matches!(&lane.token, TokenSource::File(path) if *path == token));
+    assert!(loaded.config.hook.is_none());
+}
+
+#[test]
+fn every_part_has_the_defaults_that_the_docs_name() {
+    let config = working(LEAST);
+    let policy = &config.lanes[0].policy;
+    let route = &policy.routes["alerts"];
+    let source = &config.sources[0];
+    assert_eq!((&*policy.lane, &*policy.namespace, policy.on_doubt), ("default", "missived", OnDoubt::Resend));
+    assert_eq!((route.kind, &*route.channel, route.window), (Kind::Alert, "ops", Duration::from_secs(3600)));
+    assert_eq!((source.start, source.rules.len()), (Start::Latest, 1));
+    assert_eq!((policy.limits.concurrent, policy.limits.per_minute, policy.limits.per_quarter_hour), (5, 300, 900));
+    assert_eq!(route.timing.group_wait, Duration::ZERO);
+    assert_eq!(policy.channels["ops"].channel.recipient.id.as_ref(), "ops");
+}
+
+const TWO_LANES: &str = r#"
+[kafka]
+bootstrap = "kafka1"
+[lanes.a]
+insecure_inline_token = "hidden-a"
+[lanes.b]
+insecure_inline_token = "hidden-b"
+[channels.ops]
+account = "11111111-2222-4333-8444-555555555555"
+type = "text"
+lane = "a"
+[channels.sales]
+account = "11111111-2222-4333-8444-666666666666"
+type = "text"
+lane = "b"
+[channels.sales.hook]
+insecure_inline_secrets = ["hidden-hook", "hidden-old"]
+[sources.deals]
+topic = "deals"
+format = "json"
+kind = "record"
+urgency = "low"
+repeat_interval = "8h"
+channel = "sales"
+[sources.deals.json]
+entity = "/deal/id"
+[[sources.deals.routes]]
+name = "big"
+match = { "/deal/size" = "big", region = "EMEA" }
+channel = "ops"
+group_interval = "30s"
+episode_gap = "1h"
+critical = { group_wait = "1s" }
+"#;
+
+#[test]
+fn lanes_without_a_default_token_work_when_every_channel_names_one() {
+    let config = working(TWO_LANES);
+    let lanes: Vec<&str> = config.lanes.iter().map(|lane| &*lane.policy.lane).collect();
+    assert_eq!(lanes, ["a", "b"]);
+    assert!(config.lanes[0].policy.channels.contains_key("ops"));
+    assert!(config.lanes[1].policy.channels.contains_key("sales"));
+}
+
+#[test]
+fn a_route_lives_in_the_lane_of_its_channel() {
+    let config = working(TWO_LANES);
+    let keys = |lane: usize| config.lanes[lane].policy.routes.keys().map(|key| &**key).collect::<Vec<_>>();
+    assert_eq!((keys(0), keys(1)), (vec!["big"], vec!["deals"]));
+    let [big, rest] = &config.sources[0].rules[..] else { panic!("two rules") };
+    assert_eq!((&*big.lane, big.conditions.len(), big.urgency), ("a", 2, Some(Urgency::Low)));
+    assert_eq!((&*rest.name, &*rest.lane, rest.conditions.len()), ("deals", "b", 0));
+}
+
+#[test]
+fn a_route_inherits_its_timing_from_the_source_and_critical_news_is_never_slower() {
+    let config = working(TWO_LANES);
+    let big = &config.lanes[0].policy.routes["big"];
+    let seconds = |duration: Duration| duration.as_secs();
+    assert_eq!(seconds(big.timing.group_wait), 5, "the format's");
+    assert_eq!(seconds(big.timing.group_interval), 30, "the route's");
+    assert_eq!(seconds(big.timing.repeat_interval), 8 * 3600, "the source's");
+    assert_eq!(seconds(big.timing_critical.group_wait), 1, "said for critical");
+    assert_eq!(seconds(big.timing_critical.group_interval), 30, "no slower than the usual");
+    assert_eq!(seconds(big.timing_critical.repeat_interval), 8 * 3600, "what was said for all");
+    assert_eq!(seconds(big.timing_critical.episode_gap), 3600, "what was said for all");
+}
+
+#[test]
+fn a_hook_has_a_door_for_each_channel_that_has_secrets() {
+    let hook = working(TWO_LANES).hook.expect("a channel has a hook");
+    let [door] = &hook.doors[..] else { panic!("one door") };
+    assert_eq!((&*door.channel, &*door.lane, door.secrets.len()), ("sales", "b", 2));
+    assert_eq!(door.secrets[0].expose(), b"hidden-hook");
+    assert!(hook.listen.ip().is_loopback());
+}
+
+#[test]
+fn a_json_source_has_its_pointers() {
+    let config = working(TWO_LANES);
+    let Format::Json(pointers) = &config.sources[0].format else { panic!("json") };
+    assert_eq!((&*pointers.entity, pointers.kind, &pointers.title), ("/deal/id", Kind::Record, &None));
+    assert_eq!(config.sources[0].start, Start::Earliest);
+}
+
+#[test]
+fn no_secret_shows_in_debug() {
+    let secrets = Secrets::new(&[("kafka-password", "hidden-password\n")]);
+    let text = format!(
+        "{TWO_LANES}\n[kafka.librdkafka]\n\"sasl.password\" = {{ file = {:?} }}\n\"ssl.key.password\" = \"hidden\"\n\
+         \"socket.keepalive.enable\" = true\n\"linger.ms\" = 5\n",
+        secrets.path("kafka-password")
+    );
+    let config = working(&text);
+    assert_eq!(config.kafka.librdkafka["sasl.password"], "hidden-password");
+    assert_eq!(config.kafka.librdkafka["socket.keepalive.enable"], "true");
+    let shown = format!("{config:?}");
+    assert!(!shown.contains("hidden") && shown.contains("\"linger.ms\": \"5\""), "{shown}");
+}
+
+#[test]
+fn an_unencrypted_url_and_higher_limits_are_for_this_machine_only() {
+    let text =
+        LEAST.replace("[missive]\n", "[missive]\nurl = \"http://127.0.0.1:8081\"\nlimits = { concurrent = 50 }\n");
+    assert_eq!(working(&text).lanes[0].policy.limits.concurrent, 50);
+}

@@ -1,0 +1,113 @@
+//! Holds `config/missived.toml` and the code together: the same keys, the same defaults, in both directions.
+
+use super::*;
+
+const EXAMPLE: &str = include_str!("../../config/missived.toml");
+
+/// The example with every key uncommented and its secrets where a test can have them. Of the keys that exclude each
+/// other only the files are left, unless `inline`.
+fn uncommented(folder: &Path, inline: bool) -> String {
+    let lines = EXAMPLE.lines().filter_map(|line| {
+        let line = line.strip_prefix('#').filter(|line| line.starts_with(['[', '"']) || is_key(line)).unwrap_or(line);
+        (inline || !line.starts_with("insecure_inline")).then_some(line)
+    });
+    let text = lines.collect::<Vec<_>>().join("\n");
+    text.replace("/etc/missived/secrets", folder.to_str().expect("a plain path"))
+}
+
+fn is_key(line: &str) -> bool {
+    let word = line.split(" = ").next().unwrap_or_default();
+    line.contains(" = ") && word.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_')
+}
+
+fn secrets() -> Secrets {
+    let names = ["missive-token", "missive-token-crm", "kafka-password", "ops-hook", "proxy-ca.pem"];
+    let files: Vec<(&str, &str)> = names.iter().map(|name| (*name, *name)).collect();
+    Secrets::new(&files)
+}
+
+/// Every key with its value, as a fault would name it.
+fn flat(prefix: &str, table: &toml::Table) -> Vec<(String, toml::Value)> {
+    let mut all = Vec::new();
+    for (key, value) in table {
+        let path = if prefix.is_empty() { key.clone() } else { format!("{prefix}.{key}") };
+        all.push((path.clone(), value.clone()));
+        if path == "kafka.librdkafka" || key == "match" {
+            continue;
+        }
+        if let Some(table) = value.as_table() {
+            all.extend(flat(&path, table));
+        }
+        for (at, item) in value.as_array().into_iter().flatten().enumerate() {
+            all.extend(item.as_table().into_iter().flat_map(|table| flat(&format!("{path}[{at}]"), table)));
+        }
+    }
+    all
+}
+
+/// What a fault calls a key, with `NAME` for what the author chose.
+fn pattern(path: &str) -> Option<String> {
+    let mut words: Vec<&str> = path.split('.').map(|word| word.split('[').next().unwrap_or(word)).collect();
+    if matches!(words[0], "lanes" | "channels" | "sources") && words.len() > 1 {
+        words[1] = "NAME";
+    }
+    (words.last() != Some(&"NAME")).then(|| words.join("."))
+}
+
+fn same(left: &toml::Value, right: &toml::Value) -> bool {
+    let duration = |value: &toml::Value| value.as_str().and_then(|text| humantime::parse_duration(text).ok());
+    left == right || duration(left).is_some_and(|left| Some(left) == duration(right))
+}
+
+#[test]
+fn works_as_it_stands_and_with_every_line_uncommented() {
+    let secrets = secrets();
+    let folder = secrets.0.path();
+    let shipped = EXAMPLE.replace("/etc/missived/secrets", folder.to_str().expect("a plain path"));
+    for text in [shipped, uncommented(folder, false)] {
+        let loaded = parse(&text).unwrap_or_else(|error| panic!("{error}"));
+        assert!(loaded.warnings.is_empty(), "{:?}", loaded.warnings);
+    }
+}
+
+#[test]
+fn names_every_key_that_is_read_and_no_other() {
+    let secrets = secrets();
+    let text = uncommented(secrets.0.path(), true);
+    let known = Config::known_keys(&text, Path::new("missived.toml"), &Environment::default()).expect("TOML");
+    let known: BTreeSet<String> = known.iter().map(|known| known.key.pattern()).collect();
+    let table: toml::Table = text.parse().expect("TOML");
+    let shown: BTreeSet<String> = flat("", &table).iter().filter_map(|(path, _)| pattern(path)).collect();
+    let difference: Vec<_> = known.symmetric_difference(&shown).collect();
+    assert!(difference.is_empty(), "in the code or in the file, not in both: {difference:#?}");
+    assert!(known.len() > 100, "{}", known.len());
+}
+
+#[test]
+fn shows_every_default_where_it_shows_a_key_first() {
+    let secrets = secrets();
+    let text = uncommented(secrets.0.path(), true);
+    let known = Config::known_keys(&text, Path::new("missived.toml"), &Environment::default()).expect("TOML");
+    let shown = flat("", &text.parse().expect("TOML"));
+    let mut seen = BTreeSet::new();
+    for key in known.iter().filter(|known| known.default.is_some() && seen.insert(known.key.pattern())) {
+        let default = key.default.as_deref().unwrap_or_default();
+        let default = format!("x = {default}").parse::<toml::Table>().expect("defaults are TOML")["x"].clone();
+        let path = key.key.to_string();
+        let (_, value) = shown.iter().find(|(shown, _)| *shown == path).unwrap_or_else(|| panic!("{path}"));
+        assert!(same(&default, value), "{path}: the file says {value}, the code {default}");
+    }
+    assert!(seen.len() > 70, "{}", seen.len());
+}
+
+#[test]
+fn commented_out_defaults_change_nothing() {
+    let secrets = secrets();
+    let folder = secrets.0.path();
+    let shipped = EXAMPLE.replace("/etc/missived/secrets", folder.to_str().expect("a plain path"));
+    let (least, all) = (working(&shipped), working(&uncommented(folder, false)));
+    let (least, all) = (&least.lanes[0].policy, &all.lanes[0].policy);
+    assert_eq!((least.limits, least.retry, least.bounds), (all.limits, all.retry, all.bounds));
+    assert_eq!(least.routes["alerts"].timing, all.routes["alerts"].timing);
+    assert_eq!(least.routes["alerts"].timing_critical, all.routes["alerts"].timing_critical);
+}

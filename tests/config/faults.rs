@@ -1,0 +1,438 @@
+//! What every kind of fault says, word for word: the sentences are the interface.
+
+use super::*;
+
+/// What is wrong, what is replaced in the least file by what, and the one fault of it.
+const ROWS: &[(&str, &str, &str, &str)] = &[
+    (
+        "a misspelt key",
+        "topic = \"alerts\"",
+        "topic = \"alerts\"\nwindwo = \"1h\"",
+        "sources.alerts.windwo: unknown key; did you mean \"window\"?",
+    ),
+    (
+        "a key that resembles nothing",
+        "[channels.ops]",
+        "[run]\nzzz = 1\n[channels.ops]",
+        "run.zzz: unknown key; wanted \"drain_deadline\"",
+    ),
+    (
+        "a misspelt word",
+        "\"alertmanager\"",
+        "\"alertmanger\"",
+        "sources.alerts.format: found \"alertmanger\"; wanted one of \"alertmanager\", \"cloudevents\", \"json\"; did you \
+         mean \"alertmanager\"?",
+    ),
+    (
+        "a channel's id that is none",
+        "11111111-2222-4333-8444-555555555555",
+        "abc",
+        "channels.ops.account: found \"abc\"; wanted a UUID such as \"11111111-2222-4333-8444-555555555555\"",
+    ),
+    (
+        "a channel that isn't there",
+        "channel = \"ops\"",
+        "channel = \"opps\"",
+        "sources.alerts.channel: found \"opps\"; wanted a channel from [channels]: \"ops\"; did you mean \"ops\"?",
+    ),
+    (
+        "a source that goes nowhere",
+        "channel = \"ops\"",
+        "",
+        "sources.alerts.channel: missing; wanted a channel from [channels], or [[routes]] with one each",
+    ),
+    (
+        "a number where a text belongs",
+        "topic = \"alerts\"",
+        "topic = 7",
+        "sources.alerts.topic: found 7; wanted a topic's name of 1 to 249 letters, digits, \".\", \"_\" and \"-\"",
+    ),
+    ("a number where a table belongs", "[kafka]", "intake = 1\n[kafka]", "intake: found 1; wanted a table"),
+    (
+        "a duration without a unit",
+        "topic = \"alerts\"",
+        "topic = \"alerts\"\nmax_age = 60",
+        "sources.alerts.max_age: found 60; wanted a duration from \"1s\" to \"365d\"",
+    ),
+    (
+        "a size without a unit",
+        "[channels.ops]",
+        "[hook]\nbody_bytes_max = \"5\"\n[channels.ops]",
+        "hook.body_bytes_max: found \"5\"; wanted a size from \"16KiB\" to \"16MiB\"",
+    ),
+    (
+        "a share over its range",
+        "[missive]\n",
+        "[missive]\nlimits = { critical_share = \"100%\" }\n",
+        "missive.limits.critical_share: found \"100%\"; wanted a share from \"0%\" to \"90%\"",
+    ),
+    (
+        "more than Missive takes",
+        "[missive]\n",
+        "[missive]\nlimits = { per_minute = 301 }\n",
+        "missive.limits.per_minute: found 301; wanted a whole number from 1 to 300",
+    ),
+    (
+        "an unencrypted URL",
+        "[missive]\n",
+        "[missive]\nurl = \"http://missive.example\"\n",
+        "missive.url: found \"http://missive.example\"; wanted https:// and a host (http:// only to this machine), \
+         without a path",
+    ),
+    (
+        "a password in the URL",
+        "[missive]\n",
+        "[missive]\nurl = \"https://a:hidden@missive.example\"\n",
+        "missive.url: found <redacted>; wanted https:// and a host (http:// only to this machine), without a path",
+    ),
+    (
+        "no token",
+        "insecure_inline_token = \"missive_pat-hidden\"",
+        "",
+        "missive.token_file: missing; wanted a file that holds the API token, such as \
+         \"/etc/missived/secrets/missive-token\"",
+    ),
+    (
+        "a token with a character that can't be sent",
+        "missive_pat-hidden",
+        "missive_pat hidden",
+        "missive.insecure_inline_token: found <redacted>; wanted a Missive API token: 1 to 512 printable ASCII characters",
+    ),
+    (
+        "a token that isn't even a text",
+        "\"missive_pat-hidden\"",
+        "[\"hidden\"]",
+        "missive.insecure_inline_token: found <redacted>; wanted a string",
+    ),
+    (
+        "two tokens",
+        "[missive]\n",
+        "[missive]\ntoken_file = \"/hid\"\n",
+        "missive.insecure_inline_token: found <redacted>; wanted either this or token_file, not both",
+    ),
+    (
+        "two lanes with one token",
+        "[channels.ops]",
+        "[lanes.b]\ninsecure_inline_token = \"missive_pat-hidden\"\n[channels.ops]",
+        "lanes.b.insecure_inline_token: found the token that missive.insecure_inline_token gives, too; wanted a token of \
+         its own: two lanes with one token would exceed its limits",
+    ),
+    (
+        "a lane that isn't there",
+        "type = \"text\"",
+        "type = \"text\"\nlane = \"defualt\"",
+        "channels.ops.lane: found \"defualt\"; wanted a lane from [lanes]: \"default\"; did you mean \"default\"?",
+    ),
+    (
+        "a second default lane",
+        "[channels.ops]",
+        "[lanes.default]\ninsecure_inline_token = \"hidden-b\"\n[channels.ops]",
+        "lanes.default: found a second lane of that name; wanted another name: the token of \"default\" is \
+         missive.token_file",
+    ),
+    (
+        "a channel type to come",
+        "\"text\"",
+        "\"html\"",
+        "channels.ops.type: found \"html\", which is not built yet; wanted \"text\"",
+    ),
+    (
+        "a hook that anybody could use",
+        "type = \"text\"",
+        "type = \"text\"\nhook = {}",
+        "channels.ops.hook.secret_files: missing; wanted files with the channel's webhook secrets such as \
+         [\"/etc/missived/secrets/ops-hook\"], or insecure_unsigned = true",
+    ),
+    (
+        "an empty secret",
+        "type = \"text\"",
+        "type = \"text\"\nhook = { insecure_inline_secrets = [\"hidden\", \"\"] }",
+        "channels.ops.hook.insecure_inline_secrets[1]: found <redacted>; wanted a secret that is not empty",
+    ),
+    (
+        "a secret where a list belongs",
+        "type = \"text\"",
+        "type = \"text\"\nhook = { secret_files = \"hidden\" }",
+        "channels.ops.hook.secret_files: found <redacted>; wanted an array of at most 8 strings",
+    ),
+    (
+        "secrets that don't matter",
+        "type = \"text\"",
+        "type = \"text\"\nhook = { insecure_inline_secrets = [\"hidden\"], insecure_unsigned = true }",
+        "channels.ops.hook.insecure_unsigned: found true; wanted false beside secrets: an unsigned request would pass by \
+         them",
+    ),
+    (
+        "a listener in the clear",
+        "[channels.ops]",
+        "[hook]\nlisten = \"0.0.0.0:80\"\n[channels.ops]",
+        "hook.listen: found \"0.0.0.0:80\"; wanted a loopback address behind a proxy that ends TLS, or insecure_plain_http = \
+         true",
+    ),
+    (
+        "metrics for everyone",
+        "type = \"text\"",
+        "type = \"text\"\nhook = { insecure_inline_secrets = [\"hidden\"] }\n[admin]\nlisten = \"127.0.0.1:8080\"",
+        "admin.listen: found \"127.0.0.1:8080\", like hook.listen; wanted an address of its own: metrics are not for \
+         everyone",
+    ),
+    (
+        "a time zone that isn't one",
+        "type = \"text\"",
+        "type = \"text\"\ntime_zone = \"Berlin\"",
+        "channels.ops.time_zone: found \"Berlin\"; wanted a time zone such as \"Europe/Berlin\"",
+    ),
+    (
+        "a name that can't be in a path",
+        "[channels.ops]",
+        "[channels.\"a/b\"]\naccount = \"11111111-2222-4333-8444-555555555555\"\ntype = \"text\"\n[channels.ops]",
+        "channels.\"a/b\": found \"a/b\"; wanted a name of 1 to 64 letters, digits, \"-\" and \"_\"",
+    ),
+    (
+        "one topic, two sources",
+        "[sources.alerts]",
+        "[sources.again]\ntopic = \"alerts\"\nformat = \"cloudevents\"\nchannel = \"ops\"\n[sources.alerts]",
+        "sources.alerts.topic: found \"alerts\", the topic of sources.again; wanted a topic of its own; use [[routes]] \
+         to tell its events apart",
+    ),
+    (
+        "a topic that would feed itself",
+        "topic = \"alerts\"",
+        "topic = \"missived.replies\"",
+        "sources.alerts.topic: found \"missived.replies\"; wanted a topic that isn't missived's own, or another \
+         kafka.namespace",
+    ),
+    (
+        "a route with a source's name",
+        "channel = \"ops\"",
+        "channel = \"ops\"\n[[sources.alerts.routes]]\nname = \"alerts\"\nmatch = { a = \"b\" }\nchannel = \"ops\"",
+        "sources.alerts.routes[0].name: found \"alerts\", the route of sources.alerts.channel; wanted a name that no \
+         other route has",
+    ),
+    (
+        "a route that goes nowhere",
+        "channel = \"ops\"",
+        "[[sources.alerts.routes]]\nname = \"a\"\nmatch = { a = \"b\" }",
+        "sources.alerts.routes[0].channel: missing; wanted a channel from [channels]: \"ops\"",
+    ),
+    (
+        "a condition that isn't equality",
+        "channel = \"ops\"",
+        "[[sources.alerts.routes]]\nname = \"a\"\nmatch = { a = [\"b\"] }\nchannel = \"ops\"",
+        "sources.alerts.routes[0].match.a: found an array; wanted a string that the field must be equal to",
+    ),
+    (
+        "a condition on a broken pointer",
+        "channel = \"ops\"",
+        "[[sources.alerts.routes]]\nname = \"a\"\nmatch = { \"/a~2\" = \"b\" }\nchannel = \"ops\"",
+        "sources.alerts.routes[0].match.\"/a~2\": found \"/a~2\"; wanted the name of a field, or a JSON pointer such as \
+         \"/deal/stage\"",
+    ),
+    (
+        "Alertmanager as something else",
+        "topic = \"alerts\"",
+        "topic = \"alerts\"\nkind = \"thread\"",
+        "sources.alerts.kind: found \"thread\"; wanted \"alert\": Alertmanager sends nothing else",
+    ),
+    (
+        "json without a kind",
+        "format = \"alertmanager\"",
+        "format = \"json\"\njson = { entity = \"/id\" }",
+        "sources.alerts.kind: missing; wanted one of \"alert\", \"record\", \"thread\"",
+    ),
+    (
+        "json without an entity",
+        "format = \"alertmanager\"",
+        "format = \"json\"\nkind = \"record\"",
+        "sources.alerts.json.entity: missing; wanted a JSON pointer such as \"/deal/id\"",
+    ),
+    (
+        "a pointer without its slash",
+        "format = \"alertmanager\"",
+        "format = \"json\"\nkind = \"record\"\njson = { entity = \"/id\", title = \"name\" }",
+        "sources.alerts.json.title: found \"name\"; wanted a JSON pointer such as \"/deal/id\"",
+    ),
+    (
+        "pointers for a format that needs none",
+        "topic = \"alerts\"",
+        "topic = \"alerts\"\njson = { entity = \"/id\" }",
+        "sources.alerts.json: found pointers; wanted none, or format = \"json\"",
+    ),
+    (
+        "a librdkafka key with one of ours",
+        "[missive]",
+        "[kafka.librdkafka]\n\"group.id\" = \"x\"\n[missive]",
+        "kafka.librdkafka.\"group.id\": found a property that is missived's own; wanted kafka.namespace instead",
+    ),
+    (
+        "a librdkafka key that would break a promise",
+        "[missive]",
+        "[kafka.librdkafka]\n\"enable.auto.commit\" = true\n[missive]",
+        "kafka.librdkafka.\"enable.auto.commit\": found a property that is missived's own; wanted nothing here: offsets \
+         are committed after the state that reflects them",
+    ),
+    (
+        "a librdkafka key that it doesn't know",
+        "[missive]",
+        "[kafka.librdkafka]\n\"sasl.mechanisn\" = \"PLAIN\"\n[missive]",
+        "kafka.librdkafka.\"sasl.mechanisn\": found a property that librdkafka doesn't know; wanted one from its \
+         CONFIGURATION.md",
+    ),
+    (
+        "a librdkafka value that it refuses",
+        "[missive]",
+        "[kafka.librdkafka]\n\"security.protocol\" = \"TLS\"\n[missive]",
+        "kafka.librdkafka.\"security.protocol\": found \"TLS\"; wanted a value that librdkafka accepts, see its \
+         CONFIGURATION.md",
+    ),
+    (
+        "a librdkafka secret of the wrong type",
+        "[missive]",
+        "[kafka.librdkafka]\n\"sasl.password\" = [\"hidden\"]\n[missive]",
+        "kafka.librdkafka.\"sasl.password\": found <redacted>; wanted a string, a whole number, true, false, or { file = \
+         \"/…\" } to read it from a file",
+    ),
+    (
+        "a server without a port that is one",
+        "kafka2:9092",
+        "kafka2:99999",
+        "kafka.bootstrap: found \"kafka2:99999\"; wanted servers such as \"kafka1:9092,kafka2:9092\"",
+    ),
+    (
+        "no copies at all",
+        "[missive]",
+        "[kafka.topics]\nreplication = 0\n[missive]",
+        "kafka.topics.replication: found 0; wanted -1 (the broker's default) or a whole number from 1 to 15",
+    ),
+    (
+        "a frame that fits no record",
+        "[channels.ops]",
+        "[intake]\nframe_bytes_max = \"1MiB\"\n[channels.ops]",
+        "intake.frame_bytes_max: found \"1MiB\"; wanted less than kafka.topics.message_bytes_max (\"1MiB\")",
+    ),
+    (
+        "a window shorter than the intake's memory",
+        "topic = \"alerts\"",
+        "topic = \"alerts\"\nwindow = \"5s\"",
+        "sources.alerts.window: found \"5s\"; wanted at least intake.dedupe_horizon (\"10s\")",
+    ),
+    (
+        "a drain that waits for no answer",
+        "[channels.ops]",
+        "[run]\ndrain_deadline = \"12s\"\n[channels.ops]",
+        "run.drain_deadline: found \"12s\"; wanted more than missive.request_timeout and missive.send_within together \
+         (\"12s\")",
+    ),
+    (
+        "pauses that shrink",
+        "[missive]\n",
+        "[missive]\nretry_first = \"10m\"\n",
+        "missive.retry_first: found \"10m\"; wanted at most missive.retry_longest (\"5m\")",
+    ),
+    (
+        "critical news that waits longest",
+        "[channels.ops]",
+        "[lane]\nhorizons = { critical = \"6m\" }\n[channels.ops]",
+        "lane.horizons.critical: found \"6m\"; wanted at most lane.horizons.normal (\"5m\")",
+    ),
+    (
+        "low news that waits least",
+        "[channels.ops]",
+        "[lane]\nhorizons = { low = \"1m\" }\n[channels.ops]",
+        "lane.horizons.normal: found \"5m\"; wanted at most lane.horizons.low (\"1m\")",
+    ),
+    (
+        "a hook slower than Missive's patience",
+        "[channels.ops]",
+        "[hook]\nkafka_timeout = \"15s\"\n[channels.ops]",
+        "hook.kafka_timeout: found \"15s\"; wanted a duration from \"1s\" to \"14s\"",
+    ),
+];
+
+#[test]
+fn each_kind_of_fault_is_told_once_and_in_full() {
+    for (sentence, this, that, expected) in ROWS {
+        assert!(LEAST.contains(this), "{sentence}");
+        assert_eq!(faults(&LEAST.replacen(this, that, 1)), [*expected], "{sentence}");
+    }
+}
+
+#[test]
+fn an_empty_file_says_what_a_file_needs() {
+    let faults = faults("");
+    let keys: Vec<&str> = faults.iter().filter_map(|fault| fault.split(": missing").next()).collect();
+    assert_eq!(keys, ["kafka.bootstrap", "channels", "missive.token_file", "sources"]);
+}
+
+#[test]
+fn six_faults_are_six_each_with_its_line() {
+    let text = LEAST
+        .replace("bootstrap", "bootsrap")
+        .replace("11111111-2222-4333-8444-555555555555", "abc")
+        .replace("type = \"text\"", "type = \"text\"\ncolour = 1")
+        .replace("format = ", "fromat = ")
+        .replace("channel = \"ops\"", "channel = \"opps\"")
+        .replace("topic = \"alerts\"", "topic = true");
+    let error = parse(&text).expect_err("six faults");
+    let text = error.to_string();
+    let lines: Vec<&str> = text.lines().collect();
+    let expected = [
+        "missived.toml:2: kafka.bootsrap: unknown key; did you mean \"bootstrap\"?",
+        "missived.toml:6: channels.ops.account: found \"abc\"; wanted a UUID",
+        "missived.toml:8: channels.ops.colour: unknown key; wanted one of \"account\", \"type\"",
+        "missived.toml:10: sources.alerts.topic: found true; wanted a topic's name",
+        "missived.toml:11: sources.alerts.fromat: unknown key; did you mean \"format\"?",
+        "missived.toml:12: sources.alerts.channel: found \"opps\"; wanted a channel from [channels]: \"ops\"; did you",
+    ];
+    assert_eq!((error.count(), lines.len()), (6, 6), "{text}");
+    for (line, expected) in lines.iter().zip(expected) {
+        assert!(line.starts_with(expected), "{line}\n{expected}");
+    }
+}
+
+#[test]
+fn what_isnt_toml_is_shown_with_its_place_unless_secrets_are_near() {
+    let text = "[kafka]\nbootstrap = \"kafka1\"\nnamespace = \"a\" b\n";
+    let message = parse(text).expect_err("broken").to_string();
+    assert!(message.starts_with("/etc/missived/missived.toml:3:17: not TOML: "), "{message}");
+    assert!(message.ends_with("\n    namespace = \"a\" b\n                    ^"), "{message}");
+    let text = LEAST.replace("\"missive_pat-hidden\"", "\"missive_pat-hidden");
+    let message = parse(&text).expect_err("broken").to_string();
+    assert!(
+        message.contains("toml:4:") && message.contains("line not shown") && !message.contains("hidden"),
+        "{message}"
+    );
+}
+
+#[test]
+fn a_file_that_cant_be_read_says_so() {
+    let folder = tempfile::tempdir().expect("a scratch folder");
+    let error = Config::load(&folder.path().join("missing.toml"), &Environment::default()).expect_err("no file");
+    assert!(matches!(error, LoadError::Unreadable { .. }), "{error}");
+    fs::write(folder.path().join("big.toml"), vec![b'#'; (1 << 20) + 1]).expect("a scratch file");
+    let error = Config::load(&folder.path().join("big.toml"), &Environment::default()).expect_err("too large");
+    assert!(matches!(error, LoadError::TooLarge { .. }), "{error}");
+}
+
+#[test]
+fn what_works_and_is_odd_is_a_warning() {
+    let unreachable = "[[sources.alerts.routes]]\nname = \"all\"\nchannel = \"ops\"\n";
+    let rows = [
+        ("a listener for nobody", format!("{LEAST}[hook]\n"), "hook: no channel has a hook"),
+        ("a route that leaves nothing", format!("{LEAST}{unreachable}"), "sources.alerts.routes[0]: takes every event"),
+        (
+            "an open door",
+            LEAST.replace("type = \"text\"", "type = \"text\"\nhook = { insecure_unsigned = true }"),
+            "channels.ops.hook.insecure_unsigned: whoever knows the address",
+        ),
+        (
+            "a lane that nobody uses",
+            format!("{LEAST}[lanes.idle]\ninsecure_inline_token = \"hidden-b\"\n"),
+            "lanes.idle: no channel belongs to this lane",
+        ),
+    ];
+    for (sentence, text, expected) in rows {
+        let warnings = warnings(&text);
+        assert!(warnings.len() == 1 && warnings[0].contains(expected), "{sentence}: {warnings:?}");
+    }
+}
