@@ -358,6 +358,24 @@ fn each_kind_of_fault_is_told_once_and_in_full() {
 }
 
 #[test]
+fn too_much_of_anything_is_a_fault_and_not_dropped() {
+    let conditions: String = (0..33).map(|at| format!("f{at} = \"x\"\n")).collect();
+    let route = "[[sources.alerts.routes]]\nname = \"a\"\nchannel = \"ops\"\n[sources.alerts.routes.match]\n";
+    let properties: String = (0..257).map(|at| format!("f{at} = 1\n")).collect();
+    let lanes: String = (0..1001).map(|at| format!("l{at} = {{}}\n")).collect();
+    let rows = [
+        (format!("{LEAST}{route}{conditions}"), "sources.alerts.routes[0].match: found 33 of them; wanted at most 32"),
+        (format!("{LEAST}[kafka.librdkafka]\n{properties}"), "kafka.librdkafka: found 257 of them; wanted at most 256"),
+        (format!("{LEAST}[lanes]\n{lanes}"), "lanes: found 1001 of them; wanted at most 1000"),
+    ];
+    for (text, expected) in rows {
+        let faults = faults(&text);
+        assert!(faults.contains(&expected.to_owned()), "{expected}: {:?}", faults.first());
+        assert!(faults.len() <= 200, "{}", faults.len());
+    }
+}
+
+#[test]
 fn an_empty_file_says_what_a_file_needs() {
     let faults = faults("");
     let keys: Vec<&str> = faults.iter().filter_map(|fault| fault.split(": missing").next()).collect();
