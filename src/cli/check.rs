@@ -126,6 +126,19 @@ mod tests {
     }
 
     #[test]
+    fn without_arguments_the_installed_file_is_checked_and_help_has_examples() {
+        #[derive(clap::Parser)]
+        struct Command {
+            #[command(flatten)]
+            args: CheckArgs,
+        }
+        let command: Command = clap::Parser::parse_from(["check"]);
+        assert_eq!(command.args.config, Path::new("/etc/missived/missived.toml"));
+        let help = CheckArgs::augment_args(clap::Command::new("check")).render_help().to_string();
+        assert!(help.contains("Examples:\n  missived check\n"), "{help}");
+    }
+
+    #[test]
     fn a_working_file_is_told_source_by_source() {
         let report = report(WORKING);
         assert_eq!(

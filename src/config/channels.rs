@@ -47,7 +47,7 @@ fn channel(name: Box<str>, section: &Section<'_>, lanes: &[&str], environment: &
     let new_conversations = section.between("new_conversations", 10, 1..=900);
     let new_conversations_critical = section.between("new_conversations_critical", 20, 1..=900);
     let new_conversations_window = section.between("new_conversations_window", Duration::from_secs(300), window_range);
-    let door = door(section, &name, &lane, environment);
+    let door = door(section, &name, kind, &lane, environment);
     let policy = account.zip(kind).map(|(account, kind)| ChannelPolicy {
         channel: Channel {
             name: name.clone(),
@@ -86,7 +86,13 @@ fn recipient(section: &Section<'_>, channel: &str) -> Contact {
     Contact { id, username, name }
 }
 
-fn door(channel: &Section<'_>, name: &str, lane: &str, environment: &Environment) -> Option<Door> {
+fn door(
+    channel: &Section<'_>,
+    name: &str,
+    kind: Option<ChannelType>,
+    lane: &str,
+    environment: &Environment,
+) -> Option<Door> {
     let section = channel.section("hook");
     if !section.is_given() {
         return None;
@@ -95,5 +101,5 @@ fn door(channel: &Section<'_>, name: &str, lane: &str, environment: &Environment
     if secrets.is_empty() {
         section.reading().warn(section.at("insecure_unsigned"), "whoever knows the address can write replies to Kafka");
     }
-    Some(Door { channel: name.into(), kind: ChannelType::Text, lane: lane.into(), secrets })
+    Some(Door { channel: name.into(), kind: kind?, lane: lane.into(), secrets })
 }

@@ -20,7 +20,7 @@ use crate::route::Source;
 
 /// Everything in the file, each part as far as it makes sense.
 struct Parts {
-    kafka: Option<Kafka>,
+    kafka: Kafka,
     missive: MissivePart,
     lanes: Vec<LanePart>,
     bounds: Bounds,
@@ -54,8 +54,7 @@ fn read(root: &Section<'_>, environment: &Environment) -> Parts {
     let needed = channels.iter().any(|channel| &*channel.lane == DEFAULT_LANE);
     let token = std::mem::replace(&mut missive.token, super::secrets::Given::Absent);
     let lanes = lanes(root, named_lanes, token, needed, environment);
-    let namespace = kafka.as_ref().map_or("missived", |kafka| &kafka.namespace);
-    let sources = sources(root, &channels, namespace);
+    let sources = sources(root, &channels, &kafka.namespace);
     let lane = root.section("lane");
     let doors = channels.iter_mut().filter_map(|channel| channel.door.take()).collect();
     Parts {
@@ -99,8 +98,7 @@ fn at_most(reading: &Reading<'_>, (key, value): (&str, Duration), (other, bound)
 
 /// A frame must fit into a record of the ledger, with its header.
 fn check_sizes(reading: &Reading<'_>, parts: &Parts) {
-    let Some(kafka) = &parts.kafka else { return };
-    let (frame, record) = (Size(parts.intake.frame_bytes_max), Size(kafka.topics.message_bytes_max));
+    let (frame, record) = (Size(parts.intake.frame_bytes_max), Size(parts.kafka.topics.message_bytes_max));
     if frame >= record {
         let wanted = format!("less than kafka.topics.message_bytes_max ({})", record.show());
         reading.unfit(KeyPath::of("intake.frame_bytes_max"), frame.show(), wanted);
@@ -125,7 +123,7 @@ fn check_lanes_used(reading: &Reading<'_>, parts: &Parts) {
 
 /// None if any part misses something, which has noted why.
 fn build(parts: Parts, hook: Option<Hook>) -> Option<Config> {
-    let kafka = parts.kafka?;
+    let kafka = parts.kafka;
     let shared =
         Shared { missive: &parts.missive, namespace: &kafka.namespace, bounds: parts.bounds, horizons: parts.horizons };
     let lanes: Option<Vec<Lane>> =

@@ -100,12 +100,24 @@ impl fmt::Display for Bare<'_> {
     }
 }
 
-/// A text from the file in quotes, escaped, cut to a bearable length.
+/// A text from the file in quotes, escaped, cut to a bearable length; not if it is a token at the wrong place, or a URL
+/// with a password.
 pub(super) fn quoted(text: &str) -> String {
+    if text.contains("missive_pat-") || may_have_password(text) {
+        return REDACTED.to_owned();
+    }
     match text.char_indices().nth(QUOTE_CHARS_MAX) {
         Some((cut, _)) => format!("{:?}…", &text[..cut]),
         None => format!("{text:?}"),
     }
+}
+
+/// Whether something like `https://user:password@host` stands there, well written or not.
+fn may_have_password(text: &str) -> bool {
+    let (_, authority) = text.split_once("://").unwrap_or_default();
+    let port = authority.split('/').next().and_then(|authority| authority.rsplit_once(':'));
+    let odd_port = port.is_some_and(|(_, port)| !port.bytes().all(|byte| byte.is_ascii_digit() || byte == b']'));
+    odd_port || text.contains('@') && text.contains(':')
 }
 
 /// One thing that is wrong.

@@ -12,8 +12,8 @@ use super::{Kafka, Topics};
 /// Leave room behind it for `.dead-letters` and what else a topic or transactional id needs.
 const NAMESPACE_BYTES_MAX: usize = 128;
 
-/// None only with a fault noted.
-pub(super) fn kafka(root: &Section<'_>, environment: &Environment) -> Option<Kafka> {
+/// What didn't fit has a stand-in, and a fault noted: the rest can still be checked.
+pub(super) fn kafka(root: &Section<'_>, environment: &Environment) -> Kafka {
     let section = root.section("kafka");
     let bootstrap = section.required::<Box<str>>("bootstrap");
     let bootstrap = bootstrap.filter(|servers| check_bootstrap(&section, servers));
@@ -23,8 +23,8 @@ pub(super) fn kafka(root: &Section<'_>, environment: &Environment) -> Option<Kaf
         section.between("session_timeout", Duration::from_secs(10), Duration::from_secs(6)..=Duration::from_secs(300));
     let topics = topics(&section.section("topics"));
     let librdkafka = librdkafka::properties(section.section("librdkafka"), environment);
-    let bootstrap = bootstrap?.into();
-    Some(Kafka { bootstrap, namespace, instance, session_timeout, topics, librdkafka })
+    let bootstrap = bootstrap.map(String::from).unwrap_or_default();
+    Kafka { bootstrap, namespace, instance, session_timeout, topics, librdkafka }
 }
 
 fn namespace(section: &Section<'_>) -> Box<str> {

@@ -43,7 +43,7 @@ const PROPERTIES_MAX: usize = 256;
 /// The properties in the file. What didn't fit is left out, with a fault noted.
 pub(super) fn properties(mut section: Section<'_>, environment: &Environment) -> BTreeMap<String, String> {
     let reading = section.reading();
-    let entries = section.entries().take(PROPERTIES_MAX);
+    let entries = section.entries(PROPERTIES_MAX);
     let properties = entries.filter_map(|(name, key, value)| {
         if let Some((_, instead)) = OURS.iter().find(|(ours, _)| *ours == name) {
             reading.unfit(key, "a property that is missived's own", instead);

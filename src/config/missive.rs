@@ -56,14 +56,9 @@ fn url(section: &Section<'_>) -> Option<Uri> {
     let text = section.or::<Box<str>>("url", "https://public.missiveapp.com".into());
     let url = text.parse::<Uri>().ok().filter(|url| is_base(url) && !text.contains(['?', '#', '@']));
     if url.is_none() {
-        section.unfit("url", shown_url(&text), "https:// and a host (http:// only to this machine), without a path");
+        section.unfit("url", quoted(&text), "https:// and a host (http:// only to this machine), without a path");
     }
     url
-}
-
-/// A URL as a fault may show it: what stands before an `@` may be a password.
-fn shown_url(text: &str) -> String {
-    if text.contains('@') { super::fault::REDACTED.to_owned() } else { quoted(text) }
 }
 
 fn is_base(url: &Uri) -> bool {
@@ -72,7 +67,10 @@ fn is_base(url: &Uri) -> bool {
         Some("http") => is_loopback(url),
         _ => false,
     };
-    secure && url.host().is_some_and(|host| !host.is_empty()) && matches!(url.path(), "" | "/")
+    let host = url.host().unwrap_or_default();
+    // A URI's parser lets any text stand for a port.
+    let has_fit_port = url.port_u16().is_some() || url.authority().is_some_and(|authority| authority.as_str() == host);
+    secure && !host.is_empty() && has_fit_port && matches!(url.path(), "" | "/")
 }
 
 /// Whether a URL stays on this machine: what answers there is a stand-in, not Missive.

@@ -153,7 +153,7 @@ impl<'a> Section<'a> {
         let Some(table) = self.value(key).and_then(|value| self.table_of(path.clone(), value)) else {
             return Vec::new();
         };
-        self.check_count(&path, table.len());
+        self.check_count(&path, table.len(), LIST_MAX);
         let sections = table.iter().take(LIST_MAX).filter_map(|(name, value)| {
             let (name, path) = (&**name.get_ref(), path.name(name.get_ref()));
             let table = self.table_of(path.clone(), value.get_ref())?;
@@ -171,7 +171,7 @@ impl<'a> Section<'a> {
             self.reading.unfit(path, found(value), "an array of tables");
             return Vec::new();
         };
-        self.check_count(&path, array.len());
+        self.check_count(&path, array.len(), LIST_MAX);
         let sections = array.iter().take(LIST_MAX).enumerate().filter_map(|(at, value)| {
             let path = path.index(at);
             let table = self.table_of(path.clone(), value.get_ref())?;
@@ -180,13 +180,17 @@ impl<'a> Section<'a> {
         sections.collect()
     }
 
-    /// The keys and values of this table, whose keys the author chose; none of them is unknown then.
-    pub fn entries(&mut self) -> impl Iterator<Item = (&'a str, KeyPath, &'a DeValue<'a>)> {
+    /// The keys and values of this table, whose keys the author chose; none of them is unknown then. More than `most` are
+    /// a fault, and left out.
+    pub fn entries(&mut self, most: usize) -> impl Iterator<Item = (&'a str, KeyPath, &'a DeValue<'a>)> {
         let path = self.path.clone();
-        let entries = self.table.take().into_iter().flat_map(|table| table.iter());
+        let table = self.table.take();
+        self.check_count(&path, table.map_or(0, DeTable::len), most);
+        let entries = table.into_iter().flat_map(|table| table.iter()).take(most);
         entries.map(move |(key, value)| (&**key.get_ref(), path.name(key.get_ref()), value.get_ref()))
     }
 
+    /// The default if it isn't there, or doesn't fit, with a fault noted.
     pub fn or<T: Value>(&self, key: &'static str, default: T) -> T {
         self.ask(key, Some(default.show()));
         self.read(key, &T::wanted(), |_| true).unwrap_or(default)
@@ -265,9 +269,9 @@ impl<'a> Section<'a> {
         None
     }
 
-    fn check_count(&self, path: &KeyPath, count: usize) {
-        if count > LIST_MAX {
-            self.reading.unfit(path.clone(), format_args!("{count} of them"), format_args!("at most {LIST_MAX}"));
+    fn check_count(&self, path: &KeyPath, count: usize, most: usize) {
+        if count > most {
+            self.reading.unfit(path.clone(), format_args!("{count} of them"), format_args!("at most {most}"));
         }
     }
 

@@ -224,13 +224,7 @@ fn window(section: &Section<'_>, default: Duration) -> Duration {
 fn conditions(mut section: Section<'_>) -> Vec<Condition> {
     const FIELD_WANTED: &str = "the name of a field, or a JSON pointer such as \"/deal/stage\"";
     let reading = section.reading();
-    let path = section.path().clone();
-    let entries: Vec<_> = section.entries().collect();
-    if entries.len() > CONDITIONS_MAX {
-        reading.unfit(path, format!("{} conditions", entries.len()), format!("at most {CONDITIONS_MAX}"));
-        return Vec::new();
-    }
-    let conditions = entries.into_iter().filter_map(|(field, key, value)| {
+    let conditions = section.entries(CONDITIONS_MAX).filter_map(|(field, key, value)| {
         if field.is_empty() || field.starts_with('/') && !is_pointer(field) {
             reading.unfit(key, quoted(field), FIELD_WANTED);
             return None;

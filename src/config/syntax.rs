@@ -16,9 +16,12 @@ pub struct SyntaxFault {
     pub excerpt: Option<String>,
 }
 
-/// Keys whose values are secrets. A broken quote can push such a value to any later line.
-const SECRET_WORDS: &[&str] =
-    &["insecure_inline", "password", "passphrase", "key.pem", "client.secret", "oauthbearer.config", "missive_pat-"];
+/// Parts of the keys whose values are secrets, and of one kind of value. More than one part of each key, because what
+/// isn't TOML may well be misspelt, too.
+const SECRET_WORDS: [&str; 8] = ["insecure", "inline", "missive_pat", "oauth", "passphrase", "password", "sasl", "ssl"];
+
+/// Keys that only sound like secrets.
+const HARMLESS_KEYS: [&str; 2] = ["token_file", "secret_files"];
 
 const EXCERPT_CHARS_MAX: usize = 120;
 
@@ -28,12 +31,11 @@ impl SyntaxFault {
         let start = text.as_bytes()[..offset].iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
         let line = text.get(start..).and_then(|rest| rest.lines().next()).unwrap_or_default();
         let before = text.get(start..offset).unwrap_or_default();
-        let read = text.get(..start + line.len()).unwrap_or(text);
         Self {
             line: line_of(text, offset),
             column: before.chars().count() + 1,
             message: error.message().lines().collect::<Vec<_>>().join("; "),
-            excerpt: (!may_hold_secrets(read)).then(|| excerpt(line)),
+            excerpt: (!may_hold_secrets(text)).then(|| excerpt(line)),
         }
     }
 }
@@ -52,9 +54,19 @@ impl fmt::Display for SyntaxFault {
     }
 }
 
+/// Asked of the whole file: a broken quote can push any value to any line.
 fn may_hold_secrets(text: &str) -> bool {
-    let lines = text.lines().filter(|line| !line.trim_start().starts_with('#'));
-    lines.into_iter().any(|line| SECRET_WORDS.iter().any(|word| line.contains(word)))
+    text.lines().map(str::trim_start).filter(|line| !is_whole_comment(line)).any(|line| {
+        let key = line.split('=').next().unwrap_or_default().trim_end();
+        let sounds = key.contains("token") || key.contains("secret");
+        sounds && !HARMLESS_KEYS.contains(&key) || SECRET_WORDS.iter().any(|word| line.contains(word))
+    })
+}
+
+/// A comment that leaves nothing of its key on the lines below it.
+fn is_whole_comment(line: &str) -> bool {
+    let count = |char: char| line.matches(char).count();
+    line.starts_with('#') && count('[') == count(']') && count('"').is_multiple_of(2)
 }
 
 fn excerpt(line: &str) -> String {

@@ -358,6 +358,24 @@ fn each_kind_of_fault_is_told_once_and_in_full() {
 }
 
 #[test]
+fn too_much_of_anything_is_a_fault_and_not_dropped() {
+    let conditions: String = (0..33).map(|at| format!("f{at} = \"x\"\n")).collect();
+    let route = "[[sources.alerts.routes]]\nname = \"a\"\nchannel = \"ops\"\n[sources.alerts.routes.match]\n";
+    let properties: String = (0..257).map(|at| format!("f{at} = 1\n")).collect();
+    let lanes: String = (0..1001).map(|at| format!("l{at} = {{}}\n")).collect();
+    let rows = [
+        (format!("{LEAST}{route}{conditions}"), "sources.alerts.routes[0].match: found 33 of them; wanted at most 32"),
+        (format!("{LEAST}[kafka.librdkafka]\n{properties}"), "kafka.librdkafka: found 257 of them; wanted at most 256"),
+        (format!("{LEAST}[lanes]\n{lanes}"), "lanes: found 1001 of them; wanted at most 1000"),
+    ];
+    for (text, expected) in rows {
+        let faults = faults(&text);
+        assert!(faults.contains(&expected.to_owned()), "{expected}: {:?}", faults.first());
+        assert!(faults.len() <= 200, "{}", faults.len());
+    }
+}
+
+#[test]
 fn an_empty_file_says_what_a_file_needs() {
     let faults = faults("");
     let keys: Vec<&str> = faults.iter().filter_map(|fault| fault.split(": missing").next()).collect();
@@ -391,17 +409,39 @@ fn six_faults_are_six_each_with_its_line() {
 }
 
 #[test]
-fn what_isnt_toml_is_shown_with_its_place_unless_secrets_are_near() {
-    let text = "[kafka]\nbootstrap = \"kafka1\"\nnamespace = \"a\" b\n";
+fn what_isnt_toml_is_shown_with_its_place() {
+    let text = "[kafka]\nbootstrap = \"kafka1\"\n# a comment\ntoken_file = \"a\" b\n";
     let message = parse(text).expect_err("broken").to_string();
-    assert!(message.starts_with("/etc/missived/missived.toml:3:17: not TOML: "), "{message}");
-    assert!(message.ends_with("\n    namespace = \"a\" b\n                    ^"), "{message}");
-    let text = LEAST.replace("\"missive_pat-hidden\"", "\"missive_pat-hidden");
-    let message = parse(&text).expect_err("broken").to_string();
-    assert!(
-        message.contains("toml:4:") && message.contains("line not shown") && !message.contains("hidden"),
-        "{message}"
-    );
+    assert!(message.starts_with("/etc/missived/missived.toml:4:18: not TOML: "), "{message}");
+    assert!(message.ends_with("\n    token_file = \"a\" b\n                     ^"), "{message}");
+}
+
+#[test]
+fn a_line_that_may_be_a_secret_is_not_shown() {
+    let rows = [
+        ("a quote that doesn't end", "insecure_inline_token = \"hidden"),
+        ("a list that lost its beginning to a comment", "#insecure_inline_secrets = [\n\"hidden\",\n]"),
+        ("a property with a quote inside", "\"sasl.pass\"word\" = \"hidden\""),
+        ("a key that is ours in another place", "my_token = \"hidden"),
+    ];
+    for (sentence, text) in rows {
+        let message = parse(text).expect_err(sentence).to_string();
+        assert!(message.ends_with("(line not shown: the file has secrets in it)"), "{sentence}: {message}");
+        assert!(!message.contains("hidden"), "{sentence}: {message}");
+    }
+}
+
+#[test]
+fn a_secret_at_the_wrong_place_is_not_repeated() {
+    let rows = [
+        ("a token as an account", LEAST.replace("11111111-2222-4333-8444-555555555555", "missive_pat-hid")),
+        ("a URL with a password", LEAST.replace("[missive]", "[missive]\nurl = \"https://a:hid\\u0001den@b\"")),
+        ("a URL with a password that lost its @", LEAST.replace("[missive]", "[missive]\nurl = \"https://a:hiddenb\"")),
+    ];
+    for (sentence, text) in rows {
+        let faults = faults(&text);
+        assert!(faults.len() == 1 && faults[0].contains("found <redacted>;"), "{sentence}: {faults:?}");
+    }
 }
 
 #[test]

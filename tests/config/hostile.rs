@@ -71,6 +71,36 @@ fn value() -> impl Strategy<Value = toml::Value> {
     })
 }
 
+/// A file with a secret at each place that has one. With one character changed, half of a secret is still whole.
+const SECRETIVE: [&str; 4] = [
+    "[missive]\ninsecure_inline_token = \"hiddenhidden\"\nurl = \"https://a:hiddenhidden@b\"\n",
+    "[channels.ops.hook]\ninsecure_inline_secrets = [\n\"hiddenhidden\",\n]\n",
+    "[kafka.librdkafka]\n\"sasl.password\" = \"hiddenhidden\"\n\"ssl.key.pem\" = \"hiddenhidden\"\n",
+    "[lanes.a]\ntoken_file = \"missive_pat-hiddenhidden\"\n[missive]\ninsecure_inline_token = [\"hiddenhidden\"]\n",
+];
+
+fn with_one_change(text: &str, at: usize, instead: Option<&str>, removed: usize) -> String {
+    let at = at % text.len();
+    let after = (at + removed).min(text.len());
+    [&text[..at], instead.unwrap_or_default(), &text[after..]].concat()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2000))]
+    #[test]
+    fn no_slip_of_the_finger_makes_a_fault_repeat_a_secret(
+        file in prop::sample::select(&SECRETIVE[..]),
+        at in any::<usize>(),
+        instead in prop::option::of(prop::sample::select(&["\"", "'", "=", "\n", "[", "]", "{", ".", "#", "x", " ", ",", "\\"][..])),
+        removed in 0..2_usize,
+    ) {
+        let text = with_one_change(file, at, instead, removed);
+        let error = parse(&text).expect_err("not even the least file");
+        prop_assert!(!error.to_string().contains("hidden"), "{text}\n{error}");
+        prop_assert!(!format!("{error:?}").contains("hidden"), "{text}\n{error:?}");
+    }
+}
+
 proptest! {
     #[test]
     fn no_text_panics(text in "(\\PC|\\n){0,200}") {
