@@ -118,7 +118,7 @@ fn format(section: &Section<'_>, word: Option<FormatWord>, kind: Option<Kind>) -
     }
     match word {
         FormatWord::Alertmanager => Some(Format::Alertmanager),
-        FormatWord::CloudEvents => Some(Format::CloudEvents),
+        FormatWord::CloudEvents => Some(Format::CloudEvents { kind: kind? }),
         FormatWord::Json => None,
     }
 }

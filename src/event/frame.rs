@@ -39,6 +39,8 @@ pub struct Observation<'a> {
     pub route: &'a str,
     /// The record's own time.
     pub at: Timestamp,
+    /// It happened longer ago than its source wants to hear about one by one.
+    pub old: bool,
     /// What it is about, within its route.
     pub entity: Fingerprint,
     /// What makes it news, within its route.
@@ -250,6 +252,7 @@ mod tests {
             position: Position { offset, index: 1 },
             route: "alerts",
             at: Timestamp::from_millis(5),
+            old: false,
             entity: Fingerprint::from_u128(7),
             identity: Fingerprint::from_u128(u128::MAX),
             state: State::Firing,

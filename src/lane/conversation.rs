@@ -254,6 +254,7 @@ mod tests {
             position: Position::default(),
             route: "alerts",
             at: Timestamp::from_millis(1),
+            old: false,
             entity: Fingerprint::from_u128(1),
             identity: Fingerprint::from_u128(2),
             state,

@@ -124,8 +124,10 @@ impl Lane {
     fn take(&mut self, id: Fingerprint, observation: &Observation<'_>, effects: &mut Effects) {
         let route = self.policy.routes.get(observation.route).cloned();
         let kind = route.as_ref().map_or_else(|| kind_of(observation.state), |route| route.kind);
-        if !self.conversations.contains_key(&id) && self.conversations.len() >= self.policy.bounds.conversations_max {
-            return self.no_room(observation, kind, route.as_ref(), effects);
+        let is_new = !self.conversations.contains_key(&id);
+        let full = self.conversations.len() >= self.policy.bounds.conversations_max;
+        if is_new && (full || (observation.old && kind != Kind::Thread)) {
+            return self.no_conversation(observation, kind, route.as_ref(), effects);
         }
         self.tally.unknown_routes += u64::from(route.is_none());
         let (now, bounds) = (self.now, self.policy.bounds);
@@ -156,7 +158,8 @@ impl Lane {
         self.place(id, effects);
     }
 
-    fn no_room(
+    /// No room, or not worth one: told in the roll-up.
+    fn no_conversation(
         &mut self,
         observation: &Observation<'_>,
         kind: Kind,

@@ -32,6 +32,7 @@ use std::sync::Arc;
 
 pub use answers::Breaker;
 pub use books::{Books, Outcome, Reason};
+pub use dedupe::AlreadyHashed;
 pub use policy::Policy;
 pub use state::{StateError, StateKey};
 

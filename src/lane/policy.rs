@@ -26,6 +26,14 @@ pub struct Policy {
     pub routes: HashMap<Box<str>, RoutePolicy>,
 }
 
+impl Policy {
+    /// The policy of a lane that the config doesn't know: the same bounds, nowhere to send to.
+    #[must_use]
+    pub fn without_routes(&self, lane: &str) -> Self {
+        Self { lane: lane.into(), channels: HashMap::new(), routes: HashMap::new(), ..self.clone() }
+    }
+}
+
 /// Missive's rate limits, and how close to them we go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {

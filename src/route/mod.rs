@@ -50,6 +50,16 @@ pub struct Condition {
     pub equals: Box<str>,
 }
 
+/// What a record says of itself.
+#[derive(Clone, Copy, Debug)]
+pub struct Seen {
+    pub offset: i64,
+    /// The record's own time.
+    pub at: Timestamp,
+    /// Older than its source's `max_age`.
+    pub old: bool,
+}
+
 /// What a route's name adds to the hashes of what it carries, so that two routes never share an identity.
 #[derive(Clone, Copy, Debug)]
 pub struct RouteHash(Fingerprint);
@@ -67,11 +77,12 @@ impl Rule {
     }
 
     /// The event as this rule's observation.
-    pub fn observe<'a>(&'a self, hash: RouteHash, event: &Event<'a>, offset: i64, at: Timestamp) -> Observation<'a> {
+    pub fn observe<'a>(&'a self, hash: RouteHash, event: &Event<'a>, seen: Seen) -> Observation<'a> {
         Observation {
-            position: Position { offset, index: event.index },
+            position: Position { offset: seen.offset, index: event.index },
             route: &self.name,
-            at,
+            at: seen.at,
+            old: seen.old,
             entity: event.entity.within(hash.0),
             identity: event.identity.within(hash.0),
             state: event.state,

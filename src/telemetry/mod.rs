@@ -1,1 +1,175 @@
-//! (being built)
+//! Every metric, named in one place.
+//!
+//! The shell puts what happened into [`Telemetry`]; a scrape turns it into metrics ([`Telemetry::render`]). So counting costs
+//! the hot paths a few integers per batch, and label sets are bounded by what is named here and in the config.
+//!
+//! Balance sheet: `missived_events_total` over all outcomes, plus `missived_events_pending`, is
+//! `missived_events_consumed_total`, once nothing is on its way through the ledger.
+
+mod names;
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+
+use crate::event::{Timestamp, Urgency};
+use crate::lane::pacing::Budget;
+use crate::lane::{Blocked, Books, Outcome, Tally};
+
+/// Everything that is counted in this process.
+pub struct Telemetry {
+    recorder: PrometheusHandle,
+    intake: Mutex<IntakeReport>,
+    lanes: Mutex<BTreeMap<Box<str>, LaneReport>>,
+}
+
+/// What intake threads have settled, counted when its offsets were committed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct IntakeReport {
+    pub records: u64,
+    /// Events; a record that yields none counts as one.
+    pub consumed: u64,
+    /// Of these, what never went to a lane.
+    pub settled: BTreeMap<(Outcome, &'static str), u64>,
+    pub frames: u64,
+    pub frame_bytes: u64,
+}
+
+impl IntakeReport {
+    pub fn settle(&mut self, outcome: Outcome, reason: &'static str, count: u64) {
+        *self.settled.entry((outcome, reason)).or_default() += count;
+    }
+
+    pub fn add(&mut self, other: &Self) {
+        self.records += other.records;
+        self.consumed += other.consumed;
+        self.frames += other.frames;
+        self.frame_bytes += other.frame_bytes;
+        for ((outcome, reason), count) in &other.settled {
+            self.settle(*outcome, reason, *count);
+        }
+    }
+}
+
+/// What a lane's owner last committed.
+#[derive(Clone, Debug)]
+pub struct LaneReport {
+    pub at: Timestamp,
+    pub books: Books,
+    pub tally: Tally,
+    pub budget: Budget,
+    pub blocked: Blocked,
+    pub halted_channels: usize,
+    pub in_progress: usize,
+    pub conversations: usize,
+    pub dedupe_keys: usize,
+    pub dedupe_evicted: u64,
+    pub oldest_untold: BTreeMap<Urgency, Timestamp>,
+}
+
+/// What became of all events.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Balance {
+    pub consumed: u64,
+    pub delivered: u64,
+    pub duplicates: u64,
+    pub suppressed: u64,
+    pub dead_lettered: u64,
+    pub pending: u64,
+}
+
+impl Balance {
+    /// Does every event that was consumed stand somewhere?
+    pub const fn holds(&self) -> bool {
+        self.consumed == self.delivered + self.duplicates + self.suppressed + self.dead_lettered + self.pending
+    }
+}
+
+impl Telemetry {
+    /// Takes over the process-wide recorder; a second one in the same process shares it.
+    pub fn new() -> Self {
+        let recorder = PrometheusBuilder::new().build_recorder();
+        let handle = recorder.handle();
+        if metrics::set_global_recorder(recorder).is_err() {
+            tracing::debug!("a metrics recorder is in place already");
+        }
+        names::describe();
+        Self { recorder: handle, intake: Mutex::default(), lanes: Mutex::default() }
+    }
+
+    /// An intake thread has committed this.
+    pub fn intake(&self, report: &IntakeReport) {
+        lock(&self.intake).add(report);
+    }
+
+    /// A lane's owner has committed this.
+    pub fn lane(&self, name: &str, report: LaneReport) {
+        lock(&self.lanes).insert(name.into(), report);
+    }
+
+    /// This process does not own the lane any more.
+    pub fn lane_gone(&self, name: &str) {
+        if let Some(report) = lock(&self.lanes).get_mut(name) {
+            report.in_progress = 0;
+            report.oldest_untold.clear();
+        }
+    }
+
+    pub fn lanes(&self) -> BTreeMap<Box<str>, LaneReport> {
+        lock(&self.lanes).clone()
+    }
+
+    pub fn intake_report(&self) -> IntakeReport {
+        lock(&self.intake).clone()
+    }
+
+    /// What became of all events that this process has consumed.
+    pub fn balance(&self) -> Balance {
+        let intake = self.intake_report();
+        let settled = |wanted: Outcome| -> u64 {
+            intake.settled.iter().filter(|((outcome, _), _)| *outcome == wanted).map(|(_, count)| count).sum()
+        };
+        let lanes = self.lanes();
+        let total = |wanted| settled(wanted) + lanes.values().map(|lane| lane.books.of(wanted)).sum::<u64>();
+        Balance {
+            consumed: intake.consumed,
+            delivered: total(Outcome::Delivered),
+            duplicates: total(Outcome::Duplicate),
+            suppressed: total(Outcome::Suppressed),
+            dead_lettered: total(Outcome::DeadLettered),
+            pending: lanes.values().map(|lane| lane.books.pending()).sum(),
+        }
+    }
+
+    /// The text of a scrape at `now`.
+    pub fn render(&self, now: Timestamp) -> String {
+        let mut events: BTreeMap<(Outcome, &'static str), u64> = BTreeMap::new();
+        let intake = self.intake_report();
+        names::intake(&intake);
+        for (key, count) in &intake.settled {
+            *events.entry(*key).or_default() += count;
+        }
+        for (name, lane) in self.lanes() {
+            for (outcome, reason, count) in lane.books.entries() {
+                *events.entry((outcome, reason.as_str())).or_default() += count;
+            }
+            names::lane(now, &name, &lane);
+        }
+        for ((outcome, reason), count) in events {
+            names::events(outcome, reason, count);
+        }
+        self.recorder.run_upkeep();
+        self.recorder.render()
+    }
+}
+
+impl Default for Telemetry {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

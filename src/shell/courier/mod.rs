@@ -1,0 +1,240 @@
+//! The courier: owns ledger partitions, drives their lanes, posts to Missive.
+//!
+//! Membership and data are kept apart. One group consumer per instance is a member of the lane group and fetches nothing: it
+//! only says which ledger partitions are ours ([`run`]). Each partition that is ours has an *owner*: a thread with a plain
+//! consumer and a transactional producer of its own ([`owner`]). So a rebalance never waits inside a callback, a partition that
+//! stays is not disturbed, and a throttled lane can't stop the polling that keeps the membership.
+//!
+//! A revoked partition is given back when its owner has drained: nothing more is sent, answers come in, the last state is
+//! committed. One that was lost is left at once; the next owner's transactional id fences whatever is still open.
+
+pub mod client;
+mod dead_letter;
+mod owner;
+mod sender;
+mod takeover;
+mod transaction;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::KafkaError;
+use rdkafka::topic_partition_list::TopicPartitionList;
+
+use super::clock::Deadline;
+use super::kafka::{GroupContext, GroupEvent, Installation, Names, Partition, group_config};
+use super::readiness::{Gate, ReadyState};
+use crate::config;
+use crate::lane::Lane;
+use crate::telemetry::Telemetry;
+use client::Client;
+
+pub use sender::Tokens;
+
+/// Everything the courier is given.
+pub struct Plan {
+    pub kafka: config::Kafka,
+    pub names: Names,
+    pub installation: Installation,
+    pub lanes: Vec<config::Lane>,
+    pub client: Arc<Client>,
+    pub tokens: Tokens,
+    pub runtime: tokio::runtime::Handle,
+    pub seed: u64,
+    pub drain_deadline: Duration,
+    pub telemetry: Arc<Telemetry>,
+    pub gate: Gate,
+}
+
+impl Plan {
+    /// The lanes that live on a partition.
+    fn lanes_on(&self, partition: i32) -> impl Iterator<Item = &config::Lane> {
+        let lives_here = move |lane: &&config::Lane| self.installation.lanes.get(&lane.policy.lane) == Some(&partition);
+        self.lanes.iter().filter(lives_here)
+    }
+
+    /// A lane without a past. One that this config doesn't know has no routes and no channels: it holds what it hears.
+    fn new_lane(&self, name: &str) -> Lane {
+        let known = self.lanes.iter().find(|lane| &*lane.policy.lane == name).map(|lane| lane.policy.clone());
+        let policy = known.or_else(|| self.lanes.first().map(|lane| lane.policy.without_routes(name)));
+        let policy = policy.expect("a config without lanes has no owners");
+        Lane::new(Arc::new(policy), self.installation.hash_key.clone(), self.seed)
+    }
+}
+
+/// What an owner is asked to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Order {
+    Work,
+    /// Send nothing more, let answers come in, commit, leave.
+    Drain,
+    /// Leave at once.
+    Abandon,
+}
+
+/// How an owner is told.
+#[derive(Debug, Default)]
+struct Orders(AtomicU8);
+
+impl Orders {
+    fn current(&self) -> Order {
+        match self.0.load(Ordering::Acquire) {
+            0 => Order::Work,
+            1 => Order::Drain,
+            _ => Order::Abandon,
+        }
+    }
+
+    /// Orders only become stricter.
+    fn give(&self, order: Order) {
+        self.0.fetch_max(order as u8, Ordering::AcqRel);
+    }
+}
+
+/// A thread that owns a partition.
+struct Owned {
+    orders: Arc<Orders>,
+    thread: JoinHandle<()>,
+}
+
+impl Owned {
+    fn order(&self, order: Order) {
+        self.orders.give(order);
+        self.thread.thread().unpark();
+    }
+}
+
+/// Takes part in the lane group until told to stop; returns when every owner has drained, or the deadline has passed.
+pub fn run(plan: Arc<Plan>, stop: &AtomicBool) -> Result<(), KafkaError> {
+    let consumer: BaseConsumer<GroupContext> =
+        group_config(&plan.kafka, &plan.names.lane_group, "lane").create_with_context(GroupContext::default())?;
+    consumer.subscribe(&[&plan.names.ledger])?;
+    plan.gate.set(ReadyState::Starting("joining the lane group"));
+    let mut members = Membership { plan, consumer, owned: BTreeMap::new(), leaving: BTreeMap::new() };
+    while !stop.load(Ordering::Acquire) {
+        members.turn();
+    }
+    members.leave();
+    Ok(())
+}
+
+struct Membership {
+    plan: Arc<Plan>,
+    consumer: BaseConsumer<GroupContext>,
+    owned: BTreeMap<i32, Owned>,
+    /// Asked to drain; given back when they have.
+    leaving: BTreeMap<i32, Owned>,
+}
+
+impl Membership {
+    fn turn(&mut self) {
+        if let Some(Err(error)) = self.consumer.poll(Duration::from_millis(50)) {
+            tracing::debug!(%error, "lane group");
+        }
+        while let Some(event) = self.consumer.context().assignments.next() {
+            match event {
+                GroupEvent::Assigned(partitions) => self.assign(&partitions),
+                GroupEvent::Revoked(partitions) => self.release(&partitions, Order::Drain),
+                GroupEvent::Lost(partitions) => self.release(&partitions, Order::Abandon),
+            }
+        }
+        self.give_back();
+        self.restart_ended();
+    }
+
+    fn assign(&mut self, partitions: &[Partition]) {
+        let list = self.list(partitions.iter().map(|partition| partition.number));
+        // Paused for good: this consumer is a member, it never fetches.
+        let answered = self.consumer.incremental_assign(&list).and_then(|()| self.consumer.pause(&list));
+        if let Err(error) = answered {
+            tracing::error!(%error, "ledger partitions could not be assigned");
+        }
+        tracing::info!(partitions = partitions.len(), "ledger partitions assigned");
+        for partition in partitions {
+            self.start(partition.number);
+        }
+        if self.owned.is_empty() {
+            self.plan.gate.set(ReadyState::Ready);
+        }
+    }
+
+    /// An owner for a partition on which lanes live; the others need none.
+    fn start(&mut self, partition: i32) {
+        if self.plan.lanes_on(partition).next().is_none() {
+            return;
+        }
+        let orders = Arc::new(Orders::default());
+        let (plan, told) = (Arc::clone(&self.plan), Arc::clone(&orders));
+        let work = move || owner::own(&plan, partition, &told);
+        match thread::Builder::new().name(format!("owner-{partition}")).spawn(work) {
+            Ok(thread) => {
+                self.owned.insert(partition, Owned { orders, thread });
+            }
+            Err(error) => tracing::error!(%error, partition, "no thread for an owner"),
+        }
+    }
+
+    fn release(&mut self, partitions: &[Partition], order: Order) {
+        for partition in partitions {
+            if let Some(owned) = self.owned.remove(&partition.number) {
+                owned.order(order);
+                self.leaving.insert(partition.number, owned);
+            } else {
+                self.unassign(partition.number);
+            }
+        }
+    }
+
+    fn give_back(&mut self) {
+        let ended: Vec<i32> =
+            self.leaving.iter().filter(|(_, owned)| owned.thread.is_finished()).map(|(partition, _)| *partition).collect();
+        for partition in ended {
+            self.leaving.remove(&partition);
+            self.unassign(partition);
+        }
+    }
+
+    /// An owner that ended by itself (fenced, or its transaction failed for good) starts over with a fresh takeover.
+    fn restart_ended(&mut self) {
+        let ended: Vec<i32> =
+            self.owned.iter().filter(|(_, owned)| owned.thread.is_finished()).map(|(partition, _)| *partition).collect();
+        for partition in ended {
+            self.owned.remove(&partition);
+            self.start(partition);
+        }
+    }
+
+    fn unassign(&self, partition: i32) {
+        if let Err(error) = self.consumer.incremental_unassign(&self.list([partition])) {
+            tracing::debug!(%error, partition, "a ledger partition was gone already");
+        }
+        tracing::info!(partition, "ledger partition given back");
+    }
+
+    fn list(&self, partitions: impl IntoIterator<Item = i32>) -> TopicPartitionList {
+        let mut list = TopicPartitionList::new();
+        for partition in partitions {
+            list.add_partition(&self.plan.names.ledger, partition);
+        }
+        list
+    }
+
+    fn leave(mut self) {
+        let deadline = Deadline::after(self.plan.drain_deadline);
+        for owned in self.owned.values() {
+            owned.order(Order::Drain);
+        }
+        self.leaving.append(&mut self.owned);
+        while !self.leaving.is_empty() && !deadline.has_passed() {
+            self.turn();
+        }
+        for owned in self.leaving.values() {
+            owned.order(Order::Abandon);
+        }
+        self.consumer.context().assignments.close();
+    }
+}

@@ -1,0 +1,407 @@
+//! One owner of one ledger partition: the driver of the lanes that live there.
+//!
+//! It reads the clock, the ledger and the answers, calls [`Lane::step`], commits what became dirty together with the position
+//! in the ledger, and only then lets deliveries out. An aborted transaction leaves everything dirty and unsent, to be written
+//! again. It sleeps until the lane wants to be woken, the ledger has something, or an answer comes.
+//!
+//! A record that can't be read stops the partition, with a clear message: it is never skipped.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::KafkaError;
+use rdkafka::message::{BorrowedMessage, Message};
+use rdkafka::producer::{BaseProducer, Producer};
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+
+use super::sender::{self, Answers};
+use super::takeover::{POSITION_KEY, Restored, TakeoverError, restore, resume};
+use super::transaction::{self, Outcome, Write};
+use super::{Order, Orders, Plan, dead_letter};
+use crate::event::frame::{LedgerError, LedgerRecord};
+use crate::lane::{Blocked, DeliveryId, Effects, Input, Lane};
+use crate::missive::Answer;
+use crate::shell::clock::{self, Deadline};
+use crate::shell::kafka::{QuietContext, reader_config, transactional_config};
+use crate::shell::readiness::ReadyState;
+use crate::telemetry::LaneReport;
+
+/// Ledger records folded in one turn.
+const RECORDS_PER_TURN: usize = 256;
+
+/// How long state that nobody waits for may stay uncommitted.
+const COMMIT_LINGER: Duration = Duration::from_millis(100);
+
+/// How long an owner rests before it tries again what failed.
+const RETRY_PAUSE: Duration = Duration::from_millis(500);
+
+/// The longest sleep: orders, metrics and Kafka's own events are looked at this often.
+const SLEEP_MAX: Duration = Duration::from_millis(250);
+
+/// How often the ledger is trimmed behind the position.
+const TRIM_INTERVAL: Duration = Duration::from_secs(60);
+
+/// Owns a partition until ordered to leave, or until somebody else does.
+pub fn own(plan: &Arc<Plan>, partition: i32, orders: &Orders) {
+    let Some((producer, mut restored)) = take_over(plan, partition, orders) else { return };
+    let effects = resume(&mut restored, clock::now());
+    match Owner::new(plan, partition, producer, restored, effects) {
+        Ok(mut owner) => owner.work(orders),
+        Err(error) => tracing::error!(%error, partition, "the ledger can't be read"),
+    }
+}
+
+/// Fences the predecessor and reads the state; keeps trying until it succeeds or is ordered to leave.
+fn take_over(plan: &Plan, partition: i32, orders: &Orders) -> Option<(BaseProducer<QuietContext>, Restored)> {
+    plan.gate.set(ReadyState::Starting("reading the state"));
+    while orders.current() == Order::Work {
+        match try_take_over(plan, partition) {
+            Ok(taken) => return Some(taken),
+            Err(TakeoverFailure::Kafka(error)) => tracing::warn!(%error, partition, "taking over a ledger partition"),
+            Err(TakeoverFailure::State(error)) => {
+                tracing::error!(%error, partition, "this partition's state can't be read; it is left alone");
+                plan.gate.set(ReadyState::Halted(error.to_string()));
+            }
+        }
+        thread::park_timeout(RETRY_PAUSE);
+    }
+    None
+}
+
+enum TakeoverFailure {
+    Kafka(KafkaError),
+    State(TakeoverError),
+}
+
+fn try_take_over(plan: &Plan, partition: i32) -> Result<(BaseProducer<QuietContext>, Restored), TakeoverFailure> {
+    let started = clock::monotonic();
+    let config = transactional_config(&plan.kafka, &plan.names.transactional_id(partition));
+    let producer: BaseProducer<QuietContext> =
+        config.create_with_context(QuietContext).map_err(TakeoverFailure::Kafka)?;
+    producer.init_transactions(Duration::from_secs(15)).map_err(TakeoverFailure::Kafka)?;
+    let restored = restore(plan, partition).map_err(TakeoverFailure::State)?;
+    let took = clock::monotonic().saturating_duration_since(started);
+    tracing::info!(
+        partition,
+        records = restored.records,
+        position = restored.position,
+        took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
+        "took over a ledger partition"
+    );
+    Ok((producer, restored))
+}
+
+struct Owner<'p> {
+    plan: &'p Arc<Plan>,
+    partition: i32,
+    producer: BaseProducer<QuietContext>,
+    ledger: BaseConsumer<QuietContext>,
+    lanes: BTreeMap<Box<str>, Lane>,
+    effects: BTreeMap<Box<str>, Effects>,
+    /// The next ledger offset to fold.
+    position: Option<i64>,
+    committed_position: Option<i64>,
+    dirty_since: Option<Instant>,
+    retry_at: Option<Instant>,
+    trimmed_at: Instant,
+    answers: Receiver<(Box<str>, DeliveryId, Answer)>,
+    answers_to: SyncSender<(Box<str>, DeliveryId, Answer)>,
+    over: bool,
+}
+
+impl<'p> Owner<'p> {
+    fn new(
+        plan: &'p Arc<Plan>,
+        partition: i32,
+        producer: BaseProducer<QuietContext>,
+        restored: Restored,
+        effects: BTreeMap<Box<str>, Effects>,
+    ) -> Result<Self, KafkaError> {
+        let permits: usize = plan.lanes_on(partition).map(|lane| lane.policy.limits.concurrent).sum();
+        let (answers_to, answers) = sync_channel(permits.max(1) * 2);
+        let ledger = follow(plan, partition, restored.position)?;
+        Ok(Self {
+            plan,
+            partition,
+            producer,
+            ledger,
+            lanes: restored.lanes,
+            effects,
+            position: restored.position,
+            committed_position: restored.position,
+            dirty_since: None,
+            retry_at: None,
+            trimmed_at: clock::monotonic(),
+            answers,
+            answers_to,
+            over: false,
+        })
+    }
+
+    fn work(&mut self, orders: &Orders) {
+        self.report();
+        self.plan.gate.set(ReadyState::Ready);
+        let mut drain: Option<Deadline> = None;
+        while !self.over {
+            match (orders.current(), drain) {
+                (Order::Work, _) => {}
+                (Order::Drain, None) => {
+                    drain = Some(Deadline::after(self.plan.drain_deadline));
+                    self.step_all(&|| Input::Drain);
+                }
+                (Order::Drain, Some(deadline)) if self.is_drained() || deadline.has_passed() => break,
+                (Order::Drain, Some(_)) => {}
+                (Order::Abandon, _) => break,
+            }
+            self.turn(drain.is_some());
+        }
+        for name in self.lanes.keys() {
+            self.plan.telemetry.lane_gone(name);
+        }
+        tracing::info!(partition = self.partition, position = self.committed_position, "left a ledger partition");
+    }
+
+    fn turn(&mut self, draining: bool) {
+        let more = !draining && self.fold_available();
+        self.take_answers();
+        self.wake_lanes();
+        if self.commit_is_due(draining) {
+            self.commit();
+        }
+        if !draining {
+            self.trim();
+        }
+        if !more && !self.over {
+            thread::park_timeout(self.sleep());
+        }
+    }
+
+    fn is_drained(&self) -> bool {
+        let quiet = self.lanes.values().all(|lane| lane.in_progress() == 0);
+        quiet && self.effects.values().all(Effects::is_empty) && self.position == self.committed_position
+    }
+
+    /// Folds what the ledger has; true if there may be more at once.
+    fn fold_available(&mut self) -> bool {
+        for _ in 0..RECORDS_PER_TURN {
+            match self.ledger.poll(Duration::ZERO) {
+                Some(Ok(record)) => {
+                    let folded = fold(self.plan, &record, &mut self.lanes, &mut self.effects);
+                    if let Err(error) = folded {
+                        tracing::error!(%error, partition = self.partition, offset = record.offset(), "the ledger can't be read on");
+                        self.plan.gate.set(ReadyState::Halted(format!("ledger: {error}")));
+                        self.over = true;
+                        return false;
+                    }
+                    self.position = Some(record.offset() + 1);
+                    self.dirty_since.get_or_insert_with(clock::monotonic);
+                }
+                Some(Err(error)) => tracing::debug!(%error, partition = self.partition, "reading the ledger"),
+                None => return false,
+            }
+        }
+        true
+    }
+
+    fn take_answers(&mut self) {
+        while let Ok((name, id, answer)) = self.answers.try_recv() {
+            if let (Some(lane), Some(effects)) = (self.lanes.get_mut(&name), self.effects.get_mut(&name)) {
+                lane.step(clock::now(), Input::Answered { id, answer }, effects);
+            }
+        }
+    }
+
+    fn wake_lanes(&mut self) {
+        let now = clock::now();
+        for (name, lane) in &mut self.lanes {
+            if lane.next_wakeup().is_some_and(|at| at <= now)
+                && let Some(effects) = self.effects.get_mut(name)
+            {
+                lane.step(now, Input::Tick, effects);
+            }
+        }
+    }
+
+    fn step_all(&mut self, input: &dyn Fn() -> Input<'static>) {
+        for (name, lane) in &mut self.lanes {
+            if let Some(effects) = self.effects.get_mut(name) {
+                lane.step(clock::now(), input(), effects);
+            }
+        }
+    }
+
+    fn sleep(&self) -> Duration {
+        let now = clock::now();
+        let wakeup = self.lanes.values().filter_map(Lane::next_wakeup).min();
+        let until_wakeup = wakeup.map_or(SLEEP_MAX, |at| at.since(now).max(Duration::from_millis(1)));
+        let until_commit = self.dirty_since.map_or(SLEEP_MAX, |since| {
+            COMMIT_LINGER.saturating_sub(clock::monotonic().saturating_duration_since(since))
+        });
+        until_wakeup.min(until_commit).min(SLEEP_MAX)
+    }
+
+    /// Sends and dead letters wait for nothing; other state lingers a little, so that a flood shares transactions.
+    fn commit_is_due(&mut self, draining: bool) -> bool {
+        let now = clock::monotonic();
+        if self.retry_at.is_some_and(|at| at > now) {
+            return false;
+        }
+        let dirty = self.position != self.committed_position || !self.effects.values().all(Effects::is_empty);
+        if !dirty {
+            self.dirty_since = None;
+            return false;
+        }
+        let since = *self.dirty_since.get_or_insert(now);
+        let urgent = self.effects.values().any(|effects| !effects.sends.is_empty() || !effects.dead_letters.is_empty());
+        urgent || draining || now.saturating_duration_since(since) >= COMMIT_LINGER
+    }
+
+    fn commit(&mut self) {
+        let writes = self.writes();
+        match transaction::commit(&self.producer, &writes) {
+            Outcome::Committed => self.committed(),
+            Outcome::Aborted(error) => {
+                tracing::warn!(%error, partition = self.partition, "a transaction was aborted; its state stays dirty");
+                self.retry_at = Some(clock::monotonic() + RETRY_PAUSE);
+            }
+            Outcome::Over(error) => {
+                tracing::warn!(%error, partition = self.partition, "this owner is over");
+                self.over = true;
+            }
+        }
+    }
+
+    fn writes(&self) -> Vec<Write<'p>> {
+        let (names, now) = (&self.plan.names, clock::now());
+        let mut writes = Vec::new();
+        for (name, effects) in &self.effects {
+            let Some(lane) = self.lanes.get(name) else { continue };
+            let state = effects.dirty.iter().map(|key| Write {
+                topic: &names.state,
+                partition: self.partition,
+                key: key.topic_key(name).into_bytes(),
+                value: lane.record(*key),
+                headers: None,
+            });
+            writes.extend(state);
+            writes.extend(effects.dead_letters.iter().map(|letter| dead_letter::write(&names.dead_letters, name, letter, now)));
+        }
+        if let Some(position) = self.position {
+            writes.push(Write {
+                topic: &names.state,
+                partition: self.partition,
+                key: POSITION_KEY.into(),
+                value: Some(position.to_string().into_bytes()),
+                headers: None,
+            });
+        }
+        writes
+    }
+
+    /// The state is in Kafka: now deliveries may leave.
+    fn committed(&mut self) {
+        self.committed_position = self.position;
+        self.dirty_since = None;
+        self.retry_at = None;
+        for (name, effects) in &mut self.effects {
+            let effects = std::mem::take(effects);
+            let Some(lane) = self.lanes.get_mut(name) else { continue };
+            lane.committed();
+            for delivery in effects.sends {
+                let answers =
+                    Answers { lane: name.clone(), queue: self.answers_to.clone(), owner: thread::current() };
+                let timeout = self.plan.lanes.iter().find(|lane| lane.policy.lane == *name);
+                let timeout = timeout.map_or(Duration::from_secs(10), |lane| lane.policy.limits.request_timeout);
+                let (client, tokens) = (Arc::clone(&self.plan.client), self.plan.tokens.clone());
+                self.plan.runtime.spawn(sender::send(client, tokens, delivery, timeout, answers));
+            }
+        }
+        self.report();
+    }
+
+    fn report(&self) {
+        let now = clock::now();
+        for (name, lane) in &self.lanes {
+            let report = LaneReport {
+                at: now,
+                books: lane.books().clone(),
+                tally: *lane.tally(),
+                budget: lane.budget(now),
+                blocked: lane.blocked(),
+                halted_channels: lane.halted_channels().count(),
+                in_progress: lane.in_progress(),
+                conversations: lane.conversations(),
+                dedupe_keys: lane.dedupe_keys(),
+                dedupe_evicted: lane.dedupe_evicted(),
+                oldest_untold: lane.oldest_untold(),
+            };
+            self.plan.gate.set(match report.blocked {
+                Blocked::Halted { .. } => ReadyState::Halted(format!("missive refuses the token of lane {name}")),
+                Blocked::No | Blocked::Until(_) => ReadyState::Ready,
+            });
+            self.plan.telemetry.lane(name, report);
+        }
+    }
+
+    /// Deletes what lies behind the committed position from the ledger, now and then, without waiting for it.
+    fn trim(&mut self) {
+        let now = clock::monotonic();
+        let Some(position) = self.committed_position else { return };
+        if now.saturating_duration_since(self.trimmed_at) < TRIM_INTERVAL {
+            return;
+        }
+        self.trimmed_at = now;
+        let (plan, partition) = (Arc::clone(self.plan), self.partition);
+        self.plan.runtime.spawn(async move {
+            match crate::shell::kafka::trim(&plan.kafka, &plan.names.ledger, partition, position).await {
+                Ok(()) => tracing::debug!(partition, position, "trimmed the ledger"),
+                Err(error) => tracing::debug!(%error, partition, "the ledger was not trimmed"),
+            }
+        });
+    }
+}
+
+/// A consumer of one ledger partition that wakes this thread when there is something to read.
+fn follow(plan: &Plan, partition: i32, position: Option<i64>) -> Result<BaseConsumer<QuietContext>, KafkaError> {
+    let mut config = reader_config(&plan.kafka);
+    config.set("enable.partition.eof", "false");
+    let mut ledger: BaseConsumer<QuietContext> = config.create_with_context(QuietContext)?;
+    let owner = thread::current();
+    ledger.set_nonempty_callback(move || owner.unpark());
+    let mut assignment = TopicPartitionList::new();
+    let from = position.map_or(Offset::Beginning, Offset::Offset);
+    assignment.add_partition_offset(&plan.names.ledger, partition, from)?;
+    ledger.assign(&assignment)?;
+    Ok(ledger)
+}
+
+/// Folds one ledger record into its lane. A lane that this config doesn't know folds as well: it holds what it hears until
+/// an owner that knows it takes over.
+fn fold(
+    plan: &Plan,
+    record: &BorrowedMessage<'_>,
+    lanes: &mut BTreeMap<Box<str>, Lane>,
+    effects: &mut BTreeMap<Box<str>, Effects>,
+) -> Result<(), LedgerError> {
+    let now = clock::now();
+    match LedgerRecord::read(record.payload().unwrap_or_default())? {
+        LedgerRecord::Frame(frame) => {
+            if !lanes.contains_key(frame.lane) {
+                lanes.insert(frame.lane.into(), plan.new_lane(frame.lane));
+            }
+            if let Some(lane) = lanes.get_mut(frame.lane) {
+                lane.step(now, Input::Observed(&frame), effects.entry(frame.lane.into()).or_default());
+            }
+        }
+        LedgerRecord::Lesson(lesson) => {
+            for (name, lane) in lanes {
+                lane.step(now, Input::Learned(&lesson), effects.entry(name.clone()).or_default());
+            }
+        }
+    }
+    Ok(())
+}

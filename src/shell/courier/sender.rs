@@ -1,0 +1,101 @@
+//! Deliveries on the wire: one task each, one answer each.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::mpsc::SyncSender;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::Thread;
+use std::time::Duration;
+
+use hyper::body::Bytes;
+
+use super::client::{Client, Deadlines};
+use crate::config::TokenSource;
+use crate::lane::{Delivery, DeliveryId};
+use crate::missive::answer::{Answer, NotSent, Status};
+use crate::missive::{MESSAGES_PATH, Token};
+
+/// The largest token file.
+const TOKEN_FILE_BYTES_MAX: usize = 4 * 1024;
+
+/// The tokens of all lanes. A file is read when it is first needed, and again after Missive has refused what it held.
+#[derive(Clone)]
+pub struct Tokens(Arc<HashMap<Box<str>, Held>>);
+
+struct Held {
+    source: TokenSource,
+    token: Mutex<Option<Token>>,
+}
+
+impl Tokens {
+    pub fn new(sources: impl IntoIterator<Item = (Box<str>, TokenSource)>) -> Self {
+        let held = |(lane, source)| (lane, Held { source, token: Mutex::new(None) });
+        Self(Arc::new(sources.into_iter().map(held).collect()))
+    }
+
+    fn of(&self, lane: &str) -> Option<Token> {
+        let held = self.0.get(lane)?;
+        let mut token = held.token.lock().unwrap_or_else(PoisonError::into_inner);
+        if token.is_none() {
+            *token = read(&held.source);
+        }
+        token.clone()
+    }
+
+    fn refused(&self, lane: &str) {
+        if let Some(held) = self.0.get(lane) {
+            *held.token.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        }
+    }
+}
+
+fn read(source: &TokenSource) -> Option<Token> {
+    match source {
+        TokenSource::Inline(token) => Some(token.clone()),
+        TokenSource::File(path) => read_file(path),
+    }
+}
+
+fn read_file(path: &Path) -> Option<Token> {
+    let text = match std::fs::read_to_string(path) {
+        Ok(text) => zeroize::Zeroizing::new(text),
+        Err(error) => {
+            tracing::error!(%error, path = %path.display(), "the token file can't be read");
+            return None;
+        }
+    };
+    let token = (text.len() <= TOKEN_FILE_BYTES_MAX).then(|| Token::parse(&text)).flatten();
+    if token.is_none() {
+        tracing::error!(path = %path.display(), "the token file holds no token");
+    }
+    token
+}
+
+/// Where answers go, and who waits for them.
+#[derive(Clone)]
+pub struct Answers {
+    pub lane: Box<str>,
+    pub queue: SyncSender<(Box<str>, DeliveryId, Answer)>,
+    pub owner: Thread,
+}
+
+/// Posts one delivery; its answer arrives at the owner, whatever it is.
+pub async fn send(client: Arc<Client>, tokens: Tokens, delivery: Delivery, timeout: Duration, answers: Answers) {
+    let id = delivery.id;
+    let answer = match tokens.of(&answers.lane) {
+        Some(token) => {
+            let deadlines = Deadlines { send_before: delivery.send_before, timeout };
+            client.post(MESSAGES_PATH, &token, Bytes::from(delivery.body), deadlines).await
+        }
+        None => Answer::NotSent(NotSent::NoToken),
+    };
+    if matches!(&answer, Answer::Status(Status { code: 401 | 403, .. })) {
+        tokens.refused(&answers.lane);
+    }
+    tracing::debug!(lane = &*answers.lane, sequence = id.sequence, attempt = id.attempt, answer = answer.label(), "answered");
+    // The queue holds one answer for every permit of every lane, so it is never full; if the owner is gone, its successor
+    // knows what to think of a delivery without an answer.
+    if answers.queue.try_send((answers.lane, id, answer)).is_ok() {
+        answers.owner.unpark();
+    }
+}

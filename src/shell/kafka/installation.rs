@@ -1,0 +1,136 @@
+//! What all instances of one installation share and nobody may change: the hash key and the lanes' places.
+//!
+//! One record of the state topic's partition 0, key `installation`, JSON. Whoever starts first writes it, in a transaction
+//! whose id fences every other instance that is starting: the second one reads what the first has written. Lanes that
+//! a config adds get the partition with the fewest lanes; a lane never moves.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use rdkafka::error::KafkaError;
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use super::context::QuietContext;
+use super::{Names, ReadError, read_partition, transactional_config};
+use crate::config;
+use crate::event::HashKey;
+
+const KEY: &str = "installation";
+const VERSION: u32 = 1;
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What all instances share.
+#[derive(Clone, Debug)]
+pub struct Installation {
+    pub hash_key: HashKey,
+    /// Ledger partition by lane.
+    pub lanes: BTreeMap<Box<str>, i32>,
+}
+
+/// Why there is no installation to work with.
+#[derive(Debug, Error)]
+pub enum InstallationError {
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    #[error("the installation record could not be written: {0}")]
+    Write(KafkaError),
+    #[error("the installation record is of version {0}; this missived knows version {VERSION}")]
+    Version(u32),
+    #[error("the installation record is damaged")]
+    Damaged,
+    #[error("the installation was made with {found} ledger partitions, the config says {wanted}; their number is frozen")]
+    Partitions { found: i32, wanted: i32 },
+}
+
+#[derive(Serialize, Deserialize)]
+struct Record {
+    version: u32,
+    hash_key: [u8; 16],
+    ledger_partitions: i32,
+    lanes: BTreeMap<Box<str>, i32>,
+}
+
+/// Reads the installation record, writing it first where it is missing or lacks a lane. Blocks.
+pub fn install(kafka: &config::Kafka, names: &Names, lanes: &[&str]) -> Result<Installation, InstallationError> {
+    let known = read(kafka, names)?;
+    if let Some(record) = known.filter(|record| lanes.iter().all(|lane| record.lanes.contains_key(*lane))) {
+        return checked(record, kafka);
+    }
+    let producer: BaseProducer<QuietContext> = transactional_config(kafka, &names.installation_id())
+        .create_with_context(QuietContext)
+        .map_err(InstallationError::Write)?;
+    producer.init_transactions(TIMEOUT).map_err(InstallationError::Write)?;
+    let mut record = match read(kafka, names)? {
+        Some(record) => record,
+        None => new_record(kafka.topics.ledger_partitions)?,
+    };
+    place(&mut record, lanes);
+    write(&producer, names, &record).map_err(InstallationError::Write)?;
+    checked(record, kafka)
+}
+
+fn read(kafka: &config::Kafka, names: &Names) -> Result<Option<Record>, InstallationError> {
+    let mut found = None;
+    read_partition(kafka, &names.state, 0, TIMEOUT, |key, value| {
+        if key == KEY.as_bytes() {
+            found = value.map(<[u8]>::to_vec);
+        }
+    })?;
+    let Some(bytes) = found else { return Ok(None) };
+    serde_json::from_slice(&bytes).map(Some).map_err(|_| InstallationError::Damaged)
+}
+
+fn new_record(ledger_partitions: i32) -> Result<Record, InstallationError> {
+    let mut hash_key = [0; 16];
+    getrandom::fill(&mut hash_key).map_err(|_| InstallationError::Damaged)?;
+    Ok(Record { version: VERSION, hash_key, ledger_partitions, lanes: BTreeMap::new() })
+}
+
+/// Gives every lane without a place the partition with the fewest lanes.
+fn place(record: &mut Record, lanes: &[&str]) {
+    for lane in lanes {
+        if record.lanes.contains_key(*lane) {
+            continue;
+        }
+        let load = |partition: &i32| record.lanes.values().filter(|place| *place == partition).count();
+        let partition = (0..record.ledger_partitions).min_by_key(load).unwrap_or(0);
+        record.lanes.insert((*lane).into(), partition);
+    }
+}
+
+fn write(producer: &BaseProducer<QuietContext>, names: &Names, record: &Record) -> Result<(), KafkaError> {
+    let value = serde_json::to_vec(record).expect("numbers and strings always serialise");
+    producer.begin_transaction()?;
+    producer.send(BaseRecord::to(&names.state).partition(0).key(KEY).payload(&value)).map_err(|(error, _)| error)?;
+    producer.flush(TIMEOUT)?;
+    producer.commit_transaction(TIMEOUT)
+}
+
+fn checked(record: Record, kafka: &config::Kafka) -> Result<Installation, InstallationError> {
+    if record.version != VERSION {
+        return Err(InstallationError::Version(record.version));
+    }
+    let wanted = kafka.topics.ledger_partitions;
+    if record.ledger_partitions != wanted {
+        return Err(InstallationError::Partitions { found: record.ledger_partitions, wanted });
+    }
+    Ok(Installation { hash_key: HashKey::new(record.hash_key), lanes: record.lanes })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lanes_are_spread_and_never_move() {
+        let mut record = Record { version: VERSION, hash_key: [0; 16], ledger_partitions: 2, lanes: BTreeMap::new() };
+        place(&mut record, &["a", "b"]);
+        let first = record.lanes.clone();
+        assert_ne!(first["a"], first["b"]);
+        place(&mut record, &["c", "a"]);
+        assert_eq!((record.lanes["a"], record.lanes["b"]), (first["a"], first["b"]));
+        assert_eq!(record.lanes.len(), 3);
+    }
+}

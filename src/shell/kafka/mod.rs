@@ -1,0 +1,140 @@
+//! Kafka clients and the names of what is ours in Kafka.
+//!
+//! Every client is made here, so that what our promises rest on is set in one place: idempotent producers that acknowledge
+//! from all replicas and never leave a gap, consumers that commit nothing by themselves and read only what was committed.
+
+mod context;
+mod installation;
+mod reader;
+mod topics;
+
+use rdkafka::ClientConfig;
+
+pub use context::{Assignments, GroupContext, GroupEvent, Partition, QuietContext};
+pub use installation::{Installation, InstallationError, install};
+pub use reader::{ReadError, read_partition};
+pub use context::log;
+pub use topics::{TopicError, TopicState, create_topics, list_topics, trim};
+
+use crate::config;
+
+/// Names of topics, groups and transactions, all under one namespace.
+#[derive(Clone, Debug)]
+pub struct Names {
+    namespace: Box<str>,
+    pub ledger: String,
+    pub state: String,
+    pub replies: String,
+    pub dead_letters: String,
+    pub intake_group: String,
+    pub lane_group: String,
+}
+
+impl Names {
+    pub fn new(namespace: &str) -> Self {
+        Self {
+            namespace: namespace.into(),
+            ledger: format!("{namespace}.ledger"),
+            state: format!("{namespace}.state"),
+            replies: format!("{namespace}.replies"),
+            dead_letters: format!("{namespace}.dead-letters"),
+            intake_group: format!("{namespace}.intake"),
+            lane_group: format!("{namespace}.lane"),
+        }
+    }
+
+    /// Fences every earlier owner of a ledger partition.
+    pub fn transactional_id(&self, partition: i32) -> String {
+        format!("{}.lane.{partition}", self.namespace)
+    }
+
+    /// Fences every other instance that is just starting.
+    pub fn installation_id(&self) -> String {
+        format!("{}.installation", self.namespace)
+    }
+}
+
+/// What every client shares; the user's own settings first, so that they can't undo ours.
+fn base(kafka: &config::Kafka) -> ClientConfig {
+    let mut client = ClientConfig::new();
+    for (key, value) in &kafka.librdkafka {
+        client.set(key, value);
+    }
+    client.set("bootstrap.servers", &kafka.bootstrap);
+    client.set("client.id", format!("missived-{}", env!("CARGO_PKG_VERSION")));
+    client
+}
+
+/// For admin requests.
+pub fn admin_config(kafka: &config::Kafka) -> ClientConfig {
+    base(kafka)
+}
+
+/// A member of a consumer group; `member` tells members of one instance apart.
+pub fn group_config(kafka: &config::Kafka, group: &str, member: &str) -> ClientConfig {
+    let mut client = base(kafka);
+    client.set("group.id", group);
+    client.set("partition.assignment.strategy", "cooperative-sticky");
+    client.set("session.timeout.ms", kafka.session_timeout.as_millis().to_string());
+    client.set("heartbeat.interval.ms", (kafka.session_timeout.as_millis() / 5).max(1).to_string());
+    client.set("enable.auto.commit", "false");
+    client.set("enable.auto.offset.store", "false");
+    client.set("auto.offset.reset", "earliest");
+    client.set("isolation.level", "read_committed");
+    client.set("fetch.wait.max.ms", "100");
+    client.set("queued.max.messages.kbytes", "16384");
+    if let Some(instance) = &kafka.instance {
+        client.set("group.instance.id", format!("{instance}.{member}"));
+    }
+    client
+}
+
+/// Reads partitions that it is told to read; in no group.
+pub fn reader_config(kafka: &config::Kafka) -> ClientConfig {
+    let mut client = base(kafka);
+    client.set("group.id", format!("{}.reader", kafka.namespace));
+    client.set("enable.auto.commit", "false");
+    client.set("enable.auto.offset.store", "false");
+    client.set("auto.offset.reset", "earliest");
+    client.set("isolation.level", "read_committed");
+    client.set("enable.partition.eof", "true");
+    client.set("fetch.wait.max.ms", "50");
+    client.set("queued.max.messages.kbytes", "16384");
+    client
+}
+
+/// An idempotent producer that retries for ever and never leaves a gap.
+pub fn producer_config(kafka: &config::Kafka) -> ClientConfig {
+    let mut client = base(kafka);
+    client.set("enable.idempotence", "true");
+    client.set("enable.gapless.guarantee", "true");
+    client.set("acks", "all");
+    client.set("message.timeout.ms", "0");
+    client.set("linger.ms", "1");
+    client.set("compression.type", "lz4");
+    client.set("message.max.bytes", kafka.topics.message_bytes_max.to_string());
+    client.set("queue.buffering.max.kbytes", "65536");
+    client
+}
+
+/// A producer whose every message is answered for in time, one way or the other.
+pub fn bounded_producer_config(kafka: &config::Kafka, message_timeout: std::time::Duration) -> ClientConfig {
+    let mut client = producer_config(kafka);
+    client.set("enable.gapless.guarantee", "false");
+    client.set("message.timeout.ms", message_timeout.as_millis().to_string());
+    client.set("linger.ms", "0");
+    client
+}
+
+/// The transactional producer of one ledger partition's owner.
+pub fn transactional_config(kafka: &config::Kafka, transactional_id: &str) -> ClientConfig {
+    let mut client = base(kafka);
+    client.set("transactional.id", transactional_id);
+    client.set("transaction.timeout.ms", "30000");
+    client.set("acks", "all");
+    client.set("linger.ms", "0");
+    client.set("compression.type", "lz4");
+    client.set("message.max.bytes", kafka.topics.message_bytes_max.to_string());
+    client.set("queue.buffering.max.kbytes", "65536");
+    client
+}

@@ -1,0 +1,91 @@
+//! Reading a compacted partition from its beginning to its true end.
+//!
+//! A `read_committed` reader ends at the last stable offset. So first we wait until that is the high watermark (no
+//! transaction of a predecessor is open any more), then read until the end-of-partition event; positions and watermarks do
+//! not tell, because a partition's last record may be a commit marker that no reader sees.
+
+use std::time::Duration;
+
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::KafkaError;
+use rdkafka::message::{BorrowedMessage, Message};
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use thiserror::Error;
+
+use super::context::QuietContext;
+use super::reader_config;
+use crate::config;
+use crate::shell::clock::Deadline;
+
+/// How long one request may take.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Why a partition could not be read whole.
+#[derive(Debug, Error)]
+pub enum ReadError {
+    #[error("reading {topic} partition {partition}: {error}")]
+    Kafka { topic: String, partition: i32, error: KafkaError },
+    #[error("{topic} partition {partition} could not be read to its end in time")]
+    TimedOut { topic: String, partition: i32 },
+}
+
+/// Shows every committed record of a partition to `on_record` (key and value; a tombstone has none), in order.
+pub fn read_partition(
+    kafka: &config::Kafka,
+    topic: &str,
+    partition: i32,
+    timeout: Duration,
+    mut on_record: impl FnMut(&[u8], Option<&[u8]>),
+) -> Result<(), ReadError> {
+    let deadline = Deadline::after(timeout);
+    let failed = |error| ReadError::Kafka { topic: topic.to_owned(), partition, error };
+    let timed_out = || ReadError::TimedOut { topic: topic.to_owned(), partition };
+    let consumer: BaseConsumer<QuietContext> =
+        reader_config(kafka).create_with_context(QuietContext).map_err(failed)?;
+    wait_until_stable(kafka, &consumer, topic, partition, deadline)?;
+    let mut assignment = TopicPartitionList::new();
+    assignment.add_partition_offset(topic, partition, Offset::Beginning).map_err(failed)?;
+    consumer.assign(&assignment).map_err(failed)?;
+    loop {
+        match consumer.poll(Duration::from_millis(100)) {
+            Some(Ok(record)) => show(&record, &mut on_record),
+            Some(Err(KafkaError::PartitionEOF(_))) => return Ok(()),
+            Some(Err(error)) => tracing::debug!(%error, topic, partition, "while reading a partition"),
+            None => {}
+        }
+        if deadline.has_passed() {
+            return Err(timed_out());
+        }
+    }
+}
+
+fn show(record: &BorrowedMessage<'_>, on_record: &mut impl FnMut(&[u8], Option<&[u8]>)) {
+    if let Some(key) = record.key() {
+        on_record(key, record.payload());
+    }
+}
+
+/// Waits until everything that was written has been committed or aborted.
+fn wait_until_stable(
+    kafka: &config::Kafka,
+    committed: &BaseConsumer<QuietContext>,
+    topic: &str,
+    partition: i32,
+    deadline: Deadline,
+) -> Result<(), ReadError> {
+    let mut config = reader_config(kafka);
+    config.set("isolation.level", "read_uncommitted");
+    let failed = |error| ReadError::Kafka { topic: topic.to_owned(), partition, error };
+    let uncommitted: BaseConsumer<QuietContext> = config.create_with_context(QuietContext).map_err(failed)?;
+    while !deadline.has_passed() {
+        let stable = committed.fetch_watermarks(topic, partition, REQUEST_TIMEOUT);
+        let high = uncommitted.fetch_watermarks(topic, partition, REQUEST_TIMEOUT);
+        match (stable, high) {
+            (Ok((_, stable)), Ok((_, high))) if stable >= high => return Ok(()),
+            (Ok(_), Ok(_)) => tracing::debug!(topic, partition, "a transaction is still open"),
+            (Err(error), _) | (_, Err(error)) => tracing::debug!(%error, topic, partition, "watermarks"),
+        }
+        committed.poll(Duration::from_millis(20));
+    }
+    Err(ReadError::TimedOut { topic: topic.to_owned(), partition })
+}
