@@ -1,1 +1,4 @@
 //! (being built)
+pub mod admin;
+pub mod courier;
+pub mod hook;
