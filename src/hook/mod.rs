@@ -1,6 +1,27 @@
-//! What a webhook request must prove before a byte of its body is interpreted.
+//! What a webhook request must prove before a byte of its body is interpreted, and what it then says.
+//!
+//! [`Doors::admit`] judges the head, [`Proving`] runs the MAC over the body, [`Proving::finish`] makes a [`Verified`] body or
+//! refuses, and [`hear`] takes nothing but that. What is heard becomes a [`ReplyRecord`] for Kafka and, often, a lesson for
+//! the lane. Pure: sockets, deadlines and Kafka are `shell::hook`'s.
+
+mod admission;
+mod lesson;
+mod payload;
+mod proof;
+mod refusal;
+mod replay;
+mod reply;
+mod signature;
 
 use crate::missive::ChannelType;
+
+pub use admission::{Doors, Head};
+pub use lesson::MUTE_LABEL;
+pub use payload::{Heard, ID_BYTES_MAX, hear};
+pub use proof::{Body, Proven, Proving, Verified};
+pub use refusal::{Outward, Refusal, Unauthentic};
+pub use replay::ReplayKey;
+pub use reply::{Author, Conversation, Kind, ReplyRecord, Rule, VERSION};
 
 /// One channel's way in: `POST /hooks/<channel>`.
 #[derive(Clone, Debug)]
@@ -35,5 +56,24 @@ impl Secret {
 impl std::fmt::Debug for Secret {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Secret(redacted)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A door with these secrets.
+    pub(super) fn door(channel: &str, secrets: &[&str]) -> Door {
+        let secrets = secrets.iter().map(|secret| Secret::parse(secret).expect("a test secret is not empty")).collect();
+        Door { channel: channel.into(), kind: ChannelType::Text, lane: "default".into(), secrets }
+    }
+
+    #[test]
+    fn a_secret_is_its_bytes_without_the_line_end_and_is_never_shown() {
+        for text in ["s3cr3t", "s3cr3t\n", "s3cr3t\r\n"] {
+            assert_eq!(Secret::parse(text).expect("a secret").expose(), b"s3cr3t", "{text:?}");
+        }
+        assert_eq!(format!("{:?}", door("ops", &["s3cr3t"]).secrets), "[Secret(redacted)]");
     }
 }

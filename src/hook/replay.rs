@@ -1,0 +1,31 @@
+//! What makes two webhook requests the same one.
+//!
+//! A custom channel's webhook repeats with the same `message.id`. A rule's webhook has no id of its own: the same body is the
+//! same firing.
+
+use super::payload::Heard;
+use super::proof::{Body, Verified};
+
+/// Names one request of one channel.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct ReplayKey {
+    channel: Box<str>,
+    what: What,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum What {
+    Message(Box<str>),
+    Body([u8; 32]),
+}
+
+impl ReplayKey {
+    /// The key of what was heard from `body` at the door of `channel`.
+    pub fn new(channel: &str, heard: &Heard, body: &Verified<Body>) -> Self {
+        let what = match heard {
+            Heard::Reply(reply) => reply.message_id.clone().map(What::Message),
+            Heard::Rule(_) | Heard::Probe => None,
+        };
+        Self { channel: channel.into(), what: what.unwrap_or(What::Body(body.get().digest())) }
+    }
+}

@@ -1,0 +1,143 @@
+//! A reply as it stands on the replies topic: one JSON object, keyed by routing key.
+//!
+//! The key is what Missive echoes of what we sent (`to_fields[0].id`), so all replies to one conversation of ours are in one
+//! partition, in order; without it, `conversation:<id>`. The format is public: names only get added, `missived-version` counts
+//! the changes that aren't additions. Absent texts are `null`, absent lists empty.
+
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::missive::RoutingKey;
+
+/// The version of the JSON, as the header `missived-version` tells it.
+pub const VERSION: &str = "1";
+
+/// How a key begins that stands for a conversation of Missive's instead of one of ours.
+pub const BY_CONVERSATION: &str = "conversation:";
+
+/// What a record is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// A person began a conversation.
+    New,
+    /// A person answered.
+    Reply,
+    /// A rule of Missive's fired.
+    Rule,
+}
+
+/// One record of the replies topic.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ReplyRecord {
+    pub kind: Kind,
+    /// The channel whose door it came through.
+    pub channel: Box<str>,
+    /// None only for a rule about a conversation as a whole.
+    pub message_id: Option<Box<str>>,
+    pub body: Option<Box<str>>,
+    /// The Missive user.
+    pub author: Author,
+    /// The sender identity that was chosen (`from_field`), as Missive writes it.
+    pub alias: Value,
+    /// The customers (`to_fields`), as Missive writes them.
+    pub recipients: Vec<Value>,
+    pub conversation: Conversation,
+    /// As Missive writes them; their URLs expire.
+    pub attachments: Vec<Value>,
+    /// Where it belongs; the Kafka key.
+    pub routing_key: Option<Box<str>>,
+    /// Unix seconds.
+    pub delivered_at: Option<i64>,
+    /// For [`Kind::Rule`].
+    pub rule: Option<Rule>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Author {
+    pub id: Option<Box<str>>,
+    pub email: Option<Box<str>>,
+    pub name: Option<Box<str>>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Conversation {
+    pub id: Option<Box<str>>,
+    pub subject: Option<Box<str>>,
+    pub web_url: Option<Box<str>>,
+    /// Names of its shared labels, where Missive tells them.
+    #[serde(skip)]
+    pub shared_labels: Option<Vec<Box<str>>>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Rule {
+    pub id: Option<Box<str>>,
+    pub description: Option<Box<str>>,
+    /// Passed through as it is: Missive renames them.
+    #[serde(rename = "type")]
+    pub kind: Option<Box<str>>,
+}
+
+#[derive(Serialize)]
+struct Json<'a> {
+    kind: Kind,
+    channel: &'a str,
+    message_id: Option<&'a str>,
+    body: Option<&'a str>,
+    author: &'a Author,
+    alias: &'a Value,
+    recipients: &'a [Value],
+    conversation: &'a Conversation,
+    attachments: &'a [Value],
+    routing_key: Option<&'a str>,
+    route: Option<&'a str>,
+    entity: Option<&'a str>,
+    delivered_at: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rule: Option<&'a Rule>,
+}
+
+impl ReplyRecord {
+    /// The Kafka key; without one, records spread.
+    pub fn key(&self) -> Option<&str> {
+        self.routing_key.as_deref()
+    }
+
+    /// The routing key if it is one of ours.
+    pub fn own_key(&self) -> Option<&str> {
+        self.key().filter(|key| !key.starts_with(BY_CONVERSATION) && RoutingKey::route(key).is_some())
+    }
+
+    /// The Kafka headers.
+    pub fn headers(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        let fixed = [
+            ("content-type", "application/json"),
+            ("missived-version", VERSION),
+            ("missived-channel", self.channel.as_ref()),
+        ];
+        fixed.into_iter().chain(self.message_id.as_deref().map(|id| ("missived-message-id", id)))
+    }
+
+    /// The Kafka value.
+    pub fn to_json(&self) -> Vec<u8> {
+        let own = self.own_key().and_then(|key| key.split_once('/'));
+        let json = Json {
+            kind: self.kind,
+            channel: &self.channel,
+            message_id: self.message_id.as_deref(),
+            body: self.body.as_deref(),
+            author: &self.author,
+            alias: &self.alias,
+            recipients: &self.recipients,
+            conversation: &self.conversation,
+            attachments: &self.attachments,
+            routing_key: self.key(),
+            route: own.map(|(route, _)| route),
+            entity: own.map(|(_, entity)| entity),
+            delivered_at: self.delivered_at,
+            rule: self.rule.as_ref(),
+        };
+        serde_json::to_vec(&json).expect("texts, numbers and JSON values can always be written")
+    }
+}

@@ -1,0 +1,104 @@
+//! What is kept of an answer: the status, two headers and the beginning of the body.
+//!
+//! Once the status is known the request has been answered; a body that breaks off or is late changes nothing about that.
+
+use std::time::Duration;
+
+use http_body_util::BodyExt;
+use hyper::HeaderMap;
+use hyper::body::Incoming;
+use hyper::header::{DATE, HeaderName, RETRY_AFTER};
+use hyper::http::response::Parts;
+use jiff::fmt::rfc2822::DateTimeParser;
+use tokio::time::{Instant, timeout_at};
+
+use crate::event::Timestamp;
+use crate::missive::answer::Status;
+
+const REMAINING: HeaderName = HeaderName::from_static("x-ratelimit-remaining");
+
+/// How a body ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    /// Read to its end: the connection can be used again.
+    Whole,
+    /// Too long, too late or broken off.
+    Cut,
+}
+
+/// At most `bytes_max` bytes of a body, and how it ended.
+pub(super) async fn read(body: &mut Incoming, bytes_max: usize, until: Instant) -> (Vec<u8>, End) {
+    let mut kept = Vec::new();
+    loop {
+        match timeout_at(until, body.frame()).await {
+            Ok(None) => return (kept, End::Whole),
+            Ok(Some(Ok(frame))) => {
+                let data = frame.into_data().unwrap_or_default();
+                let room = bytes_max - kept.len();
+                kept.extend_from_slice(&data[..data.len().min(room)]);
+                if data.len() > room {
+                    return (kept, End::Cut);
+                }
+            }
+            Ok(Some(Err(_))) | Err(_) => return (kept, End::Cut),
+        }
+    }
+}
+
+/// What the lane hears of an answer.
+pub(super) fn status(head: &Parts, body: Vec<u8>, now: Timestamp) -> Status {
+    Status {
+        code: head.status.as_u16(),
+        retry_after: retry_after(&head.headers, now),
+        remaining: number(&head.headers, &REMAINING),
+        body: String::from_utf8_lossy(&body).into(),
+    }
+}
+
+/// Seconds, or an HTTP date. A date is counted from the server's own `Date` where there is one: clocks disagree.
+fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
+    if let Some(seconds) = number(headers, &RETRY_AFTER) {
+        return Some(Duration::from_secs(seconds));
+    }
+    let at = date(headers, &RETRY_AFTER)?;
+    Some(at.since(date(headers, &DATE).unwrap_or(now)))
+}
+
+fn number<N: std::str::FromStr>(headers: &HeaderMap, name: &HeaderName) -> Option<N> {
+    headers.get(name)?.to_str().ok()?.trim().parse().ok()
+}
+
+fn date(headers: &HeaderMap, name: &HeaderName) -> Option<Timestamp> {
+    let instant = DateTimeParser::new().parse_timestamp(headers.get(name)?.to_str().ok()?.trim()).ok()?;
+    Some(Timestamp::from_signed_millis(instant.as_millisecond()))
+}
+
+#[cfg(test)]
+mod tests {
+    use hyper::header::HeaderValue;
+
+    use super::*;
+
+    #[test]
+    fn retry_after_is_understood_in_both_forms_and_nonsense_is_none() {
+        // 2026-11-22T03:12:00Z
+        let now = Timestamp::from_millis(1_795_317_120_000);
+        let rows: [(&str, Option<&str>, Option<u64>); 9] = [
+            ("0", None, Some(0)),
+            ("30", None, Some(30)),
+            (" 7 ", None, Some(7)),
+            ("Sun, 22 Nov 2026 03:12:45 GMT", None, Some(45)),
+            ("Sun, 22 Nov 2026 03:12:45 GMT", Some("Sun, 22 Nov 2026 03:12:15 GMT"), Some(30)),
+            ("Sun, 22 Nov 2026 03:11:00 GMT", None, Some(0)),
+            ("-1", None, None),
+            ("soon", None, None),
+            ("99999999999999999999999", None, None),
+        ];
+        for (value, date, seconds) in rows {
+            let mut headers = HeaderMap::new();
+            headers.insert(RETRY_AFTER, HeaderValue::from_str(value).expect("test header"));
+            date.map(|date| headers.insert(DATE, HeaderValue::from_str(date).expect("test header")));
+            assert_eq!(retry_after(&headers, now), seconds.map(Duration::from_secs), "{value}");
+        }
+    }
+}
