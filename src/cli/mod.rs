@@ -1,1 +1,49 @@
-//! (being built)
+//! The command line: one file a command.
+
+pub mod check;
+pub mod run;
+pub mod sandbox;
+pub mod topics;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Exit code of a faulty config (`EX_CONFIG`).
+pub const EXIT_CONFIG: u8 = 78;
+
+const EXAMPLES: &str = "\
+Examples:
+  missived demo                                   a whole inbox to look at, nothing else needed
+  missived check --config /etc/missived/missived.toml
+  missived run --config /etc/missived/missived.toml";
+
+/// Kafka events into the Missive team inbox, and the replies back.
+#[derive(Debug, Parser)]
+#[command(name = "missived", version, about, after_help = EXAMPLES, max_term_width = 100)]
+pub struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the daemon.
+    Run(run::RunArgs),
+    /// Check a config file and say every fault at once.
+    Check(check::CheckArgs),
+    /// Create or list the internal topics.
+    Topics(topics::TopicsArgs),
+    /// Run the stand-in for Missive.
+    Sandbox(sandbox::SandboxArgs),
+}
+
+/// Does what the arguments ask for.
+pub fn run(arguments: Arguments) -> ExitCode {
+    match arguments.command {
+        Command::Run(args) => run::run(&args),
+        Command::Check(args) => check::run(&args),
+        Command::Topics(args) => topics::run(&args),
+        Command::Sandbox(args) => sandbox::run(args),
+    }
+}

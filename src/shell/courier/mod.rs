@@ -1,4 +1,3 @@
-<<<<<<< HEAD
 //! The courier: owns ledger partitions, drives their lanes, posts to Missive.
 //!
 //! Membership and data are kept apart. One group consumer per instance is a member of the lane group and fetches nothing: it
@@ -239,7 +238,3 @@ impl Membership {
         self.consumer.context().assignments.close();
     }
 }
-=======
-//! (being built)
-pub mod client;
->>>>>>> http
