@@ -113,7 +113,7 @@ pub enum SwitchError {
     Form(String),
     #[error("switches come as one object of names and values")]
     NotAnObject,
-    #[error("no such switch or value: {0}")]
+    #[error(transparent)]
     Unknown(#[from] serde_json::Error),
 }
 
