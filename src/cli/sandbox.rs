@@ -25,38 +25,45 @@ use crate::sandbox::{
 };
 
 const EXAMPLES: &str = r#"Examples:
-  One text channel whose replies go to the daemon's hook:
-    missived sandbox --listen 127.0.0.1:8100 \
-      --channel account=11111111-2222-4333-8444-555555555555,type=text,webhook=http://127.0.0.1:8080/hooks/ops,secret-file=ops.secret
-  Every account is a text channel, and only what breaks the limits is recorded:
+  A text channel whose replies go to the daemon's hook:
+    missived sandbox --listen 127.0.0.1:8100 --channel \
+    account=11111111-2222-4333-8444-555555555555,type=text,webhook=http://127.0.0.1:8080/hooks/ops
+  Every account is a text channel, and broken limits are only recorded:
     missived sandbox --accept-any-account text --switch enforce_limits=false
+  Answer the next three requests with 503:
+    curl -H content-type:application/json -d '{"fault":"status","status":503,"next":3}' \
+    http://127.0.0.1:8100/control/faults
 
-The control endpoint, on the same address, without a token, JSON in and out:
-  GET  /control/summary                        the numbers
-  GET  /control/ledger?after=0&limit=100       every request and its verdict
-  GET  /control/conversations?limit=100        the conversations written to last
-  GET  /control/webhooks?after=0&limit=100     every webhook and each answer it got
-  GET, POST /control/switches                  {"echo_references":true}
-  GET, POST, DELETE /control/faults            {"fault":"status","status":503,"next":3}
-                                               {"fault":"latency","ms":2000,"jitter_ms":500}
-                                               {"fault":"reset","probability":0.1}
-                                               {"fault":"accept_without_answering","next":1}
-                                               {"fault":"drop_before_processing","next":1}
-  POST /control/channels                       {"account":"…","type":"text","webhook":{"url":"http://…","secret":"…"}}
-  POST /control/reply                          {"reference":"…","body":"ack"}; or "conversation", or "account" and "recipient"
-  POST /control/change                         {"conversation":"…","closed":true,"add_labels":["mute"]}
-  POST /control/rule                           {"conversation":"…","type":"new_comment"}
-  POST /control/probe                          {"account":"…"}
+Control endpoint (same address, no token, JSON in and out):
+  GET  /control/summary                     the numbers
+  GET  /control/ledger?after=0&limit=100    every request and its verdict
+  GET  /control/conversations?limit=100     the conversations written to last
+  GET  /control/webhooks?after=0&limit=100  every webhook and each answer it got
+  GET  /control/switches                    POST {"echo_references":true} sets some
+  GET  /control/faults                      POST adds one, DELETE ends all:
+       {"fault":"status","status":503,"next":3}    {"fault":"latency","ms":2000,"jitter_ms":500}
+       {"fault":"reset","probability":0.1}         {"fault":"accept_without_answering","next":1}
+       {"fault":"drop_before_processing","next":1}
+  POST /control/channels  {"account":"…","type":"text","webhook":{"url":"http://…","secret":"…"}}
+  POST /control/reply     {"conversation":"…","body":"ack"}, or "reference":"…",
+                          or "account":"…" and "recipient":{"id":"…"}
+  POST /control/change    {"conversation":"…","closed":true,"add_labels":["mute"]}
+  POST /control/rule      {"conversation":"…","type":"new_comment"}
+  POST /control/delete    {"conversation":"…"}
+  POST /control/probe     {"account":"…"}
 
-  curl -H 'content-type: application/json' -d '{"fault":"status","status":503,"next":3}' http://127.0.0.1:8100/control/faults
-
-Switches, with their defaults:
-  answer_body=empty (conversation_id, conversation_object)   answer_status=201 (200)   refusal_status=400 (422)
-  limit_scope=per_token (global)   enforce_limits=true   count_rejected=false   retry_after=seconds (date)
-  accept_any_account=null (text, html, email)   refuse_html_subject=true   require_people=true
-  deduplicate_external_id=false   conversation_wins=true   split_racing_first_messages=false   list_external_id=true
-  echo_references=false   webhook_retry=true   signature_header=X-Hook-Signature (X-Missive-Signature, both)
-  signature_prefix=true"#;
+Switches with their defaults (and other values):
+  answer_body=empty (conversation_id, conversation_object)
+  answer_status=201 (200)                    refusal_status=400 (422)
+  limit_scope=per_token (global)             enforce_limits=true
+  count_rejected=false                       retry_after=seconds (date)
+  accept_any_account=null (text, html, email)
+  refuse_html_subject=true                   require_people=true
+  deduplicate_external_id=false              conversation_wins=true
+  split_racing_first_messages=false          list_external_id=true
+  echo_references=false                      webhook_retry=true
+  signature_prefix=true
+  signature_header=X-Hook-Signature (X-Missive-Signature, both)"#;
 
 /// Run the stand-in for Missive: a strict referee that takes, refuses, counts and fails as told.
 #[derive(Args)]
@@ -272,10 +279,9 @@ impl RunError {
     fn exit_code(&self) -> ExitCode {
         const BAD_CONFIG: u8 = 78;
         match self {
-            Self::SecretFile { .. }
-            | Self::EmptySecret(_)
-            | Self::Switch(_)
-            | Self::Start(StartError::Channel(_)) => ExitCode::from(BAD_CONFIG),
+            Self::SecretFile { .. } | Self::EmptySecret(_) | Self::Switch(_) | Self::Start(StartError::Channel(_)) => {
+                ExitCode::from(BAD_CONFIG)
+            }
             Self::Start(StartError::Listen { .. } | StartError::Seed(_)) | Self::System(_) => ExitCode::FAILURE,
         }
     }

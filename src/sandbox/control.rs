@@ -57,6 +57,12 @@ struct Probe {
     account: String,
 }
 
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Delete {
+    conversation: String,
+}
+
 /// Does what is asked.
 pub fn control(referee: &mut Referee, now: u64, ask: &Ask<'_>) -> Answer {
     let outcome = match *ask.method {
@@ -103,6 +109,7 @@ fn act(referee: &mut Referee, now: u64, ask: &Ask<'_>) -> Result<Value, ControlE
         "/control/reply" => shown(&referee.reply(now, ask.read::<Reply>()?)?),
         "/control/change" => shown(&referee.change(ask.read::<Change>()?)?),
         "/control/rule" => shown(&referee.fire_rule(&ask.read::<RuleCall>()?)?),
+        "/control/delete" => shown(&referee.delete(&ask.read::<Delete>()?.conversation)?),
         "/control/probe" => shown(&referee.probe(&ask.read::<Probe>()?.account)?),
         _ => Err(ControlError::NoSuchPath),
     }

@@ -135,6 +135,9 @@ impl Window {
 
 #[cfg(test)]
 mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
     use super::*;
 
     fn budget(at_once: usize, windows: &[(usize, u64)]) -> Budget {
@@ -198,6 +201,20 @@ mod tests {
     #[test]
     fn a_limit_of_none_is_always_full() {
         assert_eq!(free_at(&budget(5, &[(0, 100)]), 7), Some(107));
+    }
+
+    proptest! {
+        #[test]
+        fn it_agrees_with_counting_every_arrival(steps in vec(0u64..40, 1..200), limit in 1usize..6) {
+            let (mut budget, mut arrivals, mut now) = (budget(5, &[(limit, 100)]), Vec::new(), 0);
+            for step in steps {
+                now += step;
+                let inside = arrivals.iter().filter(|at| now - **at < 100).count();
+                prop_assert_eq!(budget.room(now) == Room::Free, inside < limit, "at {} with {:?}", now, arrivals);
+                arrivals.push(now);
+                budget.count(now);
+            }
+        }
     }
 
     #[test]

@@ -28,6 +28,7 @@
 //! | `POST /control/reply` | somebody writes: `{"conversation":"…","body":"ack"}`, or `"reference"`, or `"account"` and `"recipient":{"id":"…"}`; `"author"`, and `"signing":"forged"` or `"missing"` |
 //! | `POST /control/change` | somebody closes or labels: `{"conversation":"…","closed":true,"add_labels":["mute"]}`; rule webhooks follow |
 //! | `POST /control/rule` | a rule fires: `{"conversation":"…","type":"new_comment"}` |
+//! | `POST /control/delete` | somebody deletes: `{"conversation":"…"}`; its id becomes unknown, and its references free |
 //! | `POST /control/probe` | somebody saves a rule: `{"account":"…"}` |
 //!
 //! Faults: `latency` (`ms`, `jitter_ms`), `status` (`status`, `retry_after`), `reset`, `accept_without_answering`,

@@ -15,7 +15,7 @@ impl Random {
     }
 
     /// The next 64 bits.
-    pub fn next(&mut self) -> u64 {
+    pub fn draw(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.0;
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -26,19 +26,19 @@ impl Random {
     /// A number in `0..=most`.
     pub fn up_to(&mut self, most: u64) -> u64 {
         match most.checked_add(1) {
-            Some(span) => self.next() % span,
-            None => self.next(),
+            Some(span) => self.draw() % span,
+            None => self.draw(),
         }
     }
 
     /// A number in `0.0..1.0`.
     pub fn fraction(&mut self) -> f64 {
-        (self.next() >> 11) as f64 / (1u64 << 53) as f64
+        (self.draw() >> 11) as f64 / (1u64 << 53) as f64
     }
 
     /// A version 4 UUID in its usual spelling.
     pub fn uuid(&mut self) -> String {
-        let bytes = (u128::from(self.next()) << 64 | u128::from(self.next())).to_be_bytes();
+        let bytes = (u128::from(self.draw()) << 64 | u128::from(self.draw())).to_be_bytes();
         Builder::from_random_bytes(bytes).into_uuid().to_string()
     }
 }
@@ -50,7 +50,7 @@ mod tests {
     #[test]
     fn the_same_seed_gives_the_same_sequence() {
         let (mut one, mut two) = (Random::new(7), Random::new(7));
-        assert_eq!((one.next(), one.uuid()), (two.next(), two.uuid()));
+        assert_eq!((one.draw(), one.uuid()), (two.draw(), two.uuid()));
         assert_ne!(one.uuid(), Random::new(8).uuid());
     }
 

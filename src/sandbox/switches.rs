@@ -113,7 +113,7 @@ pub enum SwitchError {
     Form(String),
     #[error("switches come as one object of names and values")]
     NotAnObject,
-    #[error("no such switch or value: {0}")]
+    #[error(transparent)]
     Unknown(#[from] serde_json::Error),
 }
 
@@ -222,7 +222,8 @@ mod tests {
 
     #[test]
     fn a_switch_is_set_by_its_written_name() {
-        let rows: &[(&str, fn(&Switches) -> bool, &str)] = &[
+        type Row = (&'static str, fn(&Switches) -> bool, &'static str);
+        let rows: &[Row] = &[
             ("enforce_limits=false", |s| !s.enforce_limits, "a flag"),
             ("answer_body=conversation_id", |s| s.answer_body == AnswerBody::ConversationId, "a word"),
             ("answer_status=200", |s| s.answer_status == SuccessStatus::Ok, "a number"),

@@ -7,7 +7,7 @@
 //! Requests with an unknown token are refused before the limits: they spend nobody's budget. A request that is lost on
 //! purpose (reset, dropped, accepted without answering) is in progress only until that is decided: Missive is done with it.
 //!
-//! Nothing in here does I/O. What people in Missive do is in [`people`]; webhooks to send gather in an outbox that the
+//! Nothing in here does I/O. What people in Missive do is in `people`; webhooks to send gather in an outbox that the
 //! shell empties.
 
 mod people;

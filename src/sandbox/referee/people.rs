@@ -163,6 +163,13 @@ impl Referee {
         Ok(receipt)
     }
 
+    /// Somebody deletes a conversation: its id becomes unknown, and its references free.
+    pub fn delete(&mut self, conversation: &str) -> Result<Receipt, PeopleError> {
+        let thread = self.thread(Some(conversation), None)?;
+        self.threads.delete(&thread);
+        Ok(Receipt { conversation: Some(thread.to_string()), ..Receipt::default() })
+    }
+
     /// Somebody saves a rule: its address is tried with a signed body that has no message.
     pub fn probe(&mut self, account: &str) -> Result<Receipt, PeopleError> {
         let channel = self.channels.get(account).ok_or(PeopleError::UnknownChannel)?;

@@ -122,6 +122,14 @@ impl Sandbox {
         self.shared.with(|_, referee| referee.change(change))
     }
 
+    /// Somebody deletes a conversation: its id becomes unknown, and its references free.
+    ///
+    /// # Errors
+    /// When there is no such conversation.
+    pub fn delete(&self, conversation: &str) -> Result<Receipt, PeopleError> {
+        self.shared.with(|_, referee| referee.delete(conversation))
+    }
+
     /// A rule fires.
     ///
     /// # Errors

@@ -5,82 +5,19 @@
 //! a ring bounded by number and bytes; what falls out is no longer found by its references, and a conversation whose last
 //! message fell out is gone.
 
+mod conversation;
+mod message;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
+pub use conversation::{Conversation, TAGS_MAX, retag};
+pub use message::{Author, Message, Origin};
+
 use super::channels::ChannelType;
-use super::clip::Clipped;
-use super::rules::{Attachment, Person};
 
 /// What the ring holds at most, besides the number of messages: 256 MiB of text.
 pub const MESSAGE_BYTES_MAX: usize = 256 * 1024 * 1024;
-
-/// One message as it is kept.
-#[derive(Debug, Clone)]
-pub struct Message {
-    pub id: String,
-    pub origin: Origin,
-    pub kind: Option<ChannelType>,
-    /// Unix seconds.
-    pub delivered_at: u64,
-    /// Unix seconds.
-    pub created_at: u64,
-    pub from: Person,
-    pub to: Vec<Person>,
-    pub author: Option<Author>,
-    pub subject: Option<String>,
-    pub body: Clipped,
-    pub external_id: Option<Arc<str>>,
-    pub references: Vec<Arc<str>>,
-    pub attachments: Vec<Attachment>,
-}
-
-/// How a message came to be.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Origin {
-    /// `POST /v1/messages`
-    Incoming,
-    /// Somebody in Missive wrote it.
-    Outgoing,
-    /// `POST /v1/posts`
-    Post,
-}
-
-/// The Missive user who wrote a reply.
-#[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Author {
-    pub id: String,
-    pub email: String,
-    pub name: String,
-    #[serde(default)]
-    pub avatar_url: Option<String>,
-}
-
-/// One conversation.
-#[derive(Debug, Clone)]
-pub struct Conversation {
-    pub id: Arc<str>,
-    /// The channel of its first message; a conversation of posts has none.
-    pub account: Option<Arc<str>>,
-    pub kind: Option<ChannelType>,
-    pub subject: Option<String>,
-    pub color: Option<String>,
-    pub closed: bool,
-    pub labels: BTreeSet<String>,
-    pub assignees: BTreeSet<String>,
-    /// The request that opened it.
-    pub opened_by: u64,
-    /// Whoever the newest incoming message is from.
-    pub customer: Person,
-    /// The references of the newest incoming message.
-    pub customer_references: Vec<Arc<str>>,
-    /// Messages it ever had.
-    pub messages_count: u64,
-    /// (delivered at, sequence) of the messages that are kept.
-    order: BTreeSet<(u64, u64)>,
-    latest: u64,
-}
 
 /// All conversations and messages.
 #[derive(Debug)]
@@ -103,27 +40,6 @@ pub struct Threads {
 struct Kept {
     conversation: Arc<str>,
     message: Message,
-}
-
-/// How many labels, or assignees, one conversation keeps.
-pub const TAGS_MAX: usize = 1000;
-
-/// Adds and removes labels or assignees; what goes over [`TAGS_MAX`] is not added.
-pub fn retag(tags: &mut BTreeSet<String>, add: Vec<String>, remove: &[String]) {
-    let room = TAGS_MAX.saturating_sub(tags.len());
-    tags.extend(add.into_iter().take(room));
-    tags.retain(|tag| !remove.contains(tag));
-}
-
-impl Default for Author {
-    fn default() -> Self {
-        Self {
-            id: "99999999-0000-4000-8000-000000000001".into(),
-            email: "ann@example.com".into(),
-            name: "Ann".into(),
-            avatar_url: None,
-        }
-    }
 }
 
 impl Threads {
@@ -152,19 +68,26 @@ impl Threads {
         passes: impl Fn(&Conversation) -> bool,
     ) -> Option<&Conversation> {
         references.into_iter().find_map(|reference| {
-            let oldest = self.by_reference.get(reference)?.first()?;
-            self.of(*oldest).filter(|conversation| passes(conversation))
+            let oldest_first = self.by_reference.get(reference)?.iter();
+            oldest_first.filter_map(|seq| self.of(*seq)).find(|conversation| passes(conversation))
         })
     }
 
     /// The conversation with this id.
     pub fn conversation(&self, id: &str) -> Option<&Conversation> {
-        self.conversations.get(id)
+        self.conversations.get(id).filter(|conversation| !conversation.gone)
     }
 
     /// The conversation with this id, to change.
     pub fn conversation_mut(&mut self, id: &str) -> Option<&mut Conversation> {
-        self.conversations.get_mut(id)
+        self.conversations.get_mut(id).filter(|conversation| !conversation.gone)
+    }
+
+    /// Deletes a conversation: from now on neither its id nor its references find it.
+    pub fn delete(&mut self, id: &str) {
+        if let Some(conversation) = self.conversations.get_mut(id) {
+            conversation.gone = true;
+        }
     }
 
     /// A message and its conversation.
@@ -193,7 +116,7 @@ impl Threads {
 
     /// Up to `limit` conversations, the one with the newest message first.
     pub fn newest(&self, limit: usize) -> Vec<&Conversation> {
-        self.recent.values().rev().filter_map(|id| self.conversations.get(id)).take(limit).collect()
+        self.recent.values().rev().filter_map(|id| self.conversation(id)).take(limit).collect()
     }
 
     /// Makes an empty conversation. It must get a message right away: an empty one is never dropped.
@@ -267,7 +190,7 @@ impl Threads {
     }
 
     fn of(&self, seq: u64) -> Option<&Conversation> {
-        self.kept(seq).and_then(|kept| self.conversations.get(&kept.conversation))
+        self.kept(seq).and_then(|kept| self.conversation(&kept.conversation))
     }
 
     fn kept(&self, seq: u64) -> Option<&Kept> {
@@ -275,62 +198,11 @@ impl Threads {
     }
 }
 
-impl Conversation {
-    fn new(id: Arc<str>, opened_by: u64, account: Option<&str>, kind: Option<ChannelType>) -> Self {
-        Self {
-            id,
-            account: account.map(Arc::from),
-            kind,
-            subject: None,
-            color: None,
-            closed: false,
-            labels: BTreeSet::new(),
-            assignees: BTreeSet::new(),
-            opened_by,
-            customer: Person::default(),
-            customer_references: Vec::new(),
-            messages_count: 0,
-            order: BTreeSet::new(),
-            latest: 0,
-        }
-    }
-
-    fn take(&mut self, seq: u64, message: &Message) {
-        self.order.insert((message.delivered_at, seq));
-        self.latest = seq;
-        self.messages_count += 1;
-        match message.origin {
-            Origin::Incoming => {
-                self.customer = message.from.clone();
-                self.customer_references.clone_from(&message.references);
-            }
-            Origin::Outgoing | Origin::Post => {}
-        }
-    }
-}
-
-impl Message {
-    /// About how much memory it takes.
-    fn bytes(&self) -> usize {
-        const OVERHEAD: usize = 512;
-        let references: usize = self.references.iter().chain(&self.external_id).map(|text| text.len() + 64).sum();
-        let people = self.to.iter().chain([&self.from]).map(Person::bytes).sum::<usize>();
-        let files: usize = self.attachments.iter().map(|file| file.filename.len() + 64).sum();
-        let subject = self.subject.as_ref().map_or(0, String::len);
-        OVERHEAD + self.body.text.len() + references + people + files + subject
-    }
-}
-
-impl Person {
-    fn bytes(&self) -> usize {
-        let texts = [&self.id, &self.name, &self.username, &self.address];
-        texts.into_iter().flatten().map(String::len).sum::<usize>() + 96
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sandbox::clip::Clipped;
+    use crate::sandbox::rules::Person;
 
     fn message(id: &str, external_id: Option<&str>, references: &[&str]) -> Message {
         Message {
@@ -405,6 +277,18 @@ mod tests {
         assert_eq!(find(&threads, &["r2"]), Some("b"));
         assert_eq!((threads.fallen_out, threads.newest(10).len()), (1, 1));
         assert_eq!((threads.by_reference.len(), threads.by_id.len(), threads.recent.len()), (1, 2, 1));
+    }
+
+    #[test]
+    fn a_deleted_conversation_is_not_found_and_leaves_its_reference_to_the_next() {
+        let mut threads = Threads::new(100);
+        with(&mut threads, "a", vec![message("1", Some("e"), &["r"])]);
+        threads.delete("a");
+        assert_eq!(find(&threads, &["r"]), None);
+        assert!(threads.conversation("a").is_none() && threads.message("1").is_none());
+        assert!(threads.by_external_id("e").is_none() && threads.newest(10).is_empty());
+        with(&mut threads, "b", vec![message("2", None, &["r"])]);
+        assert_eq!(find(&threads, &["r"]), Some("b"));
     }
 
     #[test]
