@@ -110,6 +110,7 @@ const SNIPPETS: &[(&str, &str, &str, &str)] = &[
         "use crate::{event::{E, F}, route::G};",
     ),
     ("imports point one way", "src/lane/a.rs", "fn f(r: &crate::route::Rule) {}", "fn f(m: &crate::missive::Body) {}"),
+    ("imports point one way", "src/hook/a.rs", "use crate::lane::Lane;", "use crate::event::Fingerprint;"),
     ("imports point one way", "src/config/a.rs", "use crate::telemetry::X;", "use crate::{hook, lane::Policy};"),
     ("imports point one way", "src/sandbox/a.rs", "use crate::missive::Body;", "use crate::sandbox::rules;"),
     ("imports point one way", "src/telemetry/mod.rs", "use crate::shell::X;", "use crate::lane::Reason;"),

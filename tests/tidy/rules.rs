@@ -53,7 +53,7 @@ const MAY_IMPORT: &[(&str, &[&str], &str)] = &[
     ("missive", &[], "Missive's words stand for themselves"),
     ("route", &["event"], "a route turns events into observations and knows nothing of lanes"),
     ("lane", &["event", "missive"], "a lane folds observations into messages; how they were routed is settled by then"),
-    ("hook", &["missive"], "the hook's proofs know Missive's words and nothing of ours"),
+    ("hook", &["event", "missive"], "the hook proves and reads; where a reply goes is settled above it"),
     ("config", PURE, "the config builds what the pure modules take; who reads it is above it"),
     ("telemetry", PURE, "telemetry names the pure modules' reasons and never knows the shell"),
     (
@@ -131,7 +131,7 @@ fn wrong_way(file: &File) -> Vec<Fault> {
     for import in imports(file) {
         let Some(other) = import.path.first().filter(|name| is_ours(name)) else { continue };
         if *other != own && !allowed.contains(&other.as_str()) {
-            let instead = format!("{own} may import {allowed:?}, for {why}");
+            let instead = format!("{own} may import {allowed:?}: {why}");
             faults.push(Fault::new(import.line, format!("{own} imports {other}"), instead));
         }
     }
