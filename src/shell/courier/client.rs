@@ -39,6 +39,9 @@ pub const IDLE_MAX: usize = 5;
 /// The longest a connection is kept unused: well under what servers allow, so that few die unnoticed.
 pub const IDLE_FOR_MAX: Duration = Duration::from_secs(20);
 
+/// The longest that making a connection may take.
+pub const CONNECT_FOR_MAX: Duration = Duration::from_secs(10);
+
 /// The longest answer to [`Client::get`] that is kept: a page of ten messages with room to spare.
 pub const PAGE_BYTES_MAX: usize = 1024 * 1024;
 
@@ -150,7 +153,7 @@ impl Client {
         if let Some(sender) = self.kept(now) {
             return Ok(sender);
         }
-        let connecting = tokio::time::timeout(send_before.since(now), self.connector.connect());
+        let connecting = tokio::time::timeout(send_before.since(now).min(CONNECT_FOR_MAX), self.connector.connect());
         match connecting.await {
             Ok(Ok(sender)) => Ok(sender),
             Ok(Err(_)) | Err(_) => Err(NotSent::NoConnection),

@@ -1,0 +1,92 @@
+//! What the hook counts: every request once, by channel and outcome.
+//!
+//! The channel is a label only for doors that exist ([`UNKNOWN`] otherwise): strangers don't get to invent label values. All
+//! counters exist from the start, so a rate of nothing is zero and not absent.
+
+use std::collections::HashMap;
+
+use metrics::{Counter, counter};
+
+use crate::hook::Refusal;
+
+/// Requests answered: `channel`, `outcome`.
+pub const REQUESTS: &str = "missived_hook_requests_total";
+
+/// Lessons that did not reach the ledger, or too late to know: `reason`.
+pub const LESSONS_LOST: &str = "missived_hook_lessons_lost_total";
+
+/// Connections that could not be accepted.
+pub const ACCEPT_ERRORS: &str = "missived_hook_accept_errors_total";
+
+/// The channel label of requests that name no channel of ours.
+pub const UNKNOWN: &str = "unknown";
+
+/// How a request ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Outcome {
+    /// Kafka has it.
+    Accepted,
+    /// Kafka had it already.
+    Repeated,
+    /// Proven, and nothing in it to hand on.
+    Probe,
+    Refused(Refusal),
+    Unwritten(Unwritten),
+}
+
+/// Why Kafka doesn't have it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Unwritten {
+    /// Not acknowledged in time; it may still be.
+    Late,
+    /// Kafka, or the client's full queue, said no.
+    Rejected,
+    /// As many writes are under way as may be.
+    Busy,
+}
+
+impl Outcome {
+    fn all() -> impl Iterator<Item = Self> {
+        let fixed = [Self::Accepted, Self::Repeated, Self::Probe];
+        let unwritten = [Unwritten::Late, Unwritten::Rejected, Unwritten::Busy].map(Self::Unwritten);
+        fixed.into_iter().chain(unwritten).chain(Refusal::ALL.map(Self::Refused))
+    }
+
+    pub(super) const fn label(self) -> &'static str {
+        match self {
+            Self::Accepted => "accepted",
+            Self::Repeated => "repeated",
+            Self::Probe => "probe",
+            Self::Refused(refusal) => refusal.reason(),
+            Self::Unwritten(Unwritten::Late) => "kafka_late",
+            Self::Unwritten(Unwritten::Rejected) => "kafka_rejected",
+            Self::Unwritten(Unwritten::Busy) => "busy",
+        }
+    }
+}
+
+/// The counters of all doors, made once.
+pub(super) struct Counters {
+    by_channel: HashMap<Box<str>, HashMap<Outcome, Counter>>,
+    unknown: HashMap<Outcome, Counter>,
+}
+
+impl Counters {
+    pub(super) fn new<'c>(channels: impl IntoIterator<Item = &'c str>) -> Self {
+        let by_channel = channels.into_iter().map(|channel| (channel.into(), of_channel(channel))).collect();
+        Self { by_channel, unknown: of_channel(UNKNOWN) }
+    }
+
+    /// Counts one request.
+    pub(super) fn count(&self, channel: Option<&str>, outcome: Outcome) {
+        let counters = channel.and_then(|channel| self.by_channel.get(channel)).unwrap_or(&self.unknown);
+        if let Some(counter) = counters.get(&outcome) {
+            counter.increment(1);
+        }
+    }
+}
+
+fn of_channel(channel: &str) -> HashMap<Outcome, Counter> {
+    let counter = |outcome: Outcome| counter!(REQUESTS, "channel" => channel.to_owned(), "outcome" => outcome.label());
+    Outcome::all().map(|outcome| (outcome, counter(outcome))).collect()
+}

@@ -1,0 +1,108 @@
+//! What was heard, on its way to Kafka: the reply to the replies topic, the lesson to its lane's partition of the ledger.
+//!
+//! Both are handed to librdkafka without waiting, whose queue is the bound; a full queue is an answer. The reply decides; a
+//! lesson that gets lost is counted, and the lane stays as ignorant as it was.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use metrics::counter;
+use rdkafka::message::{Header, OwnedHeaders};
+use rdkafka::producer::future_producer::DeliveryFuture;
+use rdkafka::producer::{FutureProducer, FutureRecord};
+use tokio::time::timeout;
+
+use super::metrics::{LESSONS_LOST, Unwritten};
+use crate::event::Timestamp;
+use crate::event::frame::{Lesson, write_lesson};
+use crate::hook::{Door, Heard, ReplyRecord};
+
+/// How much longer than its reply a lesson may take before nobody waits for it.
+const LESSON_GRACE: Duration = Duration::from_secs(1);
+
+/// Where the hook writes to. The producer is idempotent, waits for all replicas and gives up on its own
+/// (`message.timeout.ms`), which bounds how long a repeat can find its first request under way.
+pub struct Outlet {
+    pub producer: FutureProducer,
+    /// Topic of replies.
+    pub replies: String,
+    /// Topic of lessons.
+    pub ledger: String,
+    /// The ledger's partition of every lane.
+    pub partition_of_lane: HashMap<Box<str>, i32>,
+}
+
+/// Handed to librdkafka, not acknowledged yet.
+pub(super) struct Writing {
+    reply: DeliveryFuture,
+    lesson: Option<DeliveryFuture>,
+}
+
+impl Outlet {
+    /// Begins to write what was heard at `door`.
+    pub(super) fn write(
+        &self,
+        now: Timestamp,
+        door: &Door,
+        heard: &Heard,
+        reply: &ReplyRecord,
+    ) -> Result<Writing, Unwritten> {
+        let reply = self.reply(reply)?;
+        let lesson = heard.lesson(now).and_then(|lesson| self.lesson(door, &lesson));
+        Ok(Writing { reply, lesson })
+    }
+
+    fn reply(&self, reply: &ReplyRecord) -> Result<DeliveryFuture, Unwritten> {
+        let headers = reply
+            .headers()
+            .fold(OwnedHeaders::new(), |headers, (key, value)| headers.insert(Header { key, value: Some(value) }));
+        let value = reply.to_json();
+        let record = FutureRecord::to(&self.replies).payload(&value).headers(headers);
+        let record = FutureRecord { key: reply.key(), ..record };
+        self.producer.send_result(record).map_err(|(error, _)| {
+            tracing::warn!(%error, "reply not taken by the Kafka client");
+            Unwritten::Rejected
+        })
+    }
+
+    fn lesson(&self, door: &Door, lesson: &Lesson<'_>) -> Option<DeliveryFuture> {
+        let Some(partition) = self.partition_of_lane.get(&door.lane) else {
+            lost("no_partition");
+            return None;
+        };
+        let value = write_lesson(lesson);
+        let record = FutureRecord::<[u8], _>::to(&self.ledger).payload(&value).partition(*partition);
+        let sent = self.producer.send_result(record);
+        sent.inspect_err(|(error, _)| {
+            tracing::warn!(%error, "lesson not taken by the Kafka client");
+            lost("rejected");
+        })
+        .ok()
+    }
+}
+
+impl Writing {
+    /// Waits for Kafka's word on the reply, and a little for the lesson.
+    pub(super) async fn acknowledged(self) -> Result<(), Unwritten> {
+        match self.reply.await {
+            Ok(Ok(_)) => {}
+            Ok(Err((error, _))) => {
+                tracing::warn!(%error, "reply not written");
+                return Err(Unwritten::Rejected);
+            }
+            Err(_) => return Err(Unwritten::Rejected),
+        }
+        if let Some(lesson) = self.lesson {
+            match timeout(LESSON_GRACE, lesson).await {
+                Ok(Ok(Ok(_))) => {}
+                Ok(Ok(Err(_)) | Err(_)) => lost("rejected"),
+                Err(_) => lost("late"),
+            }
+        }
+        Ok(())
+    }
+}
+
+fn lost(reason: &'static str) {
+    counter!(LESSONS_LOST, "reason" => reason).increment(1);
+}
