@@ -87,7 +87,7 @@ fn source_line(config: &Config, source: &Source) -> String {
 const fn format_word(format: &Format) -> &'static str {
     match format {
         Format::Alertmanager => "alertmanager",
-        Format::CloudEvents => "cloudevents",
+        Format::CloudEvents { .. } => "cloudevents",
         Format::Json(_) => "json",
     }
 }

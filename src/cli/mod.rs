@@ -19,14 +19,14 @@ Examples:
   missived run --config /etc/missived/missived.toml";
 
 /// Kafka events into the Missive team inbox, and the replies back.
-#[derive(Debug, Parser)]
+#[derive(Parser)]
 #[command(name = "missived", version, about, after_help = EXAMPLES, max_term_width = 100)]
 pub struct Arguments {
     #[command(subcommand)]
     command: Command,
 }
 
-#[derive(Debug, Subcommand)]
+#[derive(Subcommand)]
 enum Command {
     /// Run the daemon.
     Run(run::RunArgs),

@@ -81,7 +81,8 @@ fn log(format: LogFormat) {
 }
 
 async fn serve(config: Config) -> ExitCode {
-    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) else {
+    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    else {
         eprintln!("missived: signals can't be received");
         return ExitCode::FAILURE;
     };
@@ -102,7 +103,7 @@ async fn serve(config: Config) -> ExitCode {
         if daemon.has_ended() {
             break;
         }
-        let is_ready = daemon.readiness.is_ready();
+        let is_ready = daemon.is_ready();
         if is_ready != was_ready {
             tracing::info!("{}", if is_ready { "ready" } else { "not ready" });
             was_ready = is_ready;

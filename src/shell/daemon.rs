@@ -25,7 +25,7 @@ use super::intake;
 use super::kafka::{
     Installation, InstallationError, Names, TopicError, bounded_producer_config, create_topics, install,
 };
-use super::readiness::{Gate, Readiness, ReadyState};
+use super::readiness::{Gate, Readiness, ReadyState, Whole as Readied};
 use super::{admin, hook};
 use crate::config::{self, Config};
 use crate::telemetry::Telemetry;
@@ -53,7 +53,7 @@ pub enum DaemonError {
 /// A daemon that runs. Dropping it does not stop it: [`Daemon::stop`] does.
 pub struct Daemon {
     pub telemetry: Arc<Telemetry>,
-    pub readiness: Readiness,
+    pub readiness: Arc<Readiness>,
     pub admin_address: SocketAddr,
     pub hook_address: Option<SocketAddr>,
     stop: Arc<Stop>,
@@ -71,7 +71,7 @@ struct Stop {
 impl Daemon {
     /// Binds the listeners and starts everything else in the background, Kafka or no Kafka.
     pub async fn start(config: Config, telemetry: Arc<Telemetry>, seed: u64) -> Result<Self, DaemonError> {
-        let readiness = Readiness::default();
+        let readiness = Arc::new(Readiness::default());
         let (tasks, stopped) = watch::channel(false);
         let stop = Arc::new(Stop { threads: AtomicBool::new(false), tasks });
         let names = Names::new(&config.kafka.namespace);
@@ -82,8 +82,16 @@ impl Daemon {
         let admin_listener = listen("admin", config.admin.listen).await?;
         let admin_address = admin_listener.local_addr().unwrap_or(config.admin.listen);
         tracing::info!(address = %admin_address, "admin listening");
-        let scrape = { let telemetry = Arc::clone(&telemetry); move || telemetry.render(clock::now()) };
-        servers.push(tokio::spawn(admin::serve(admin_listener, Arc::new(scrape), readiness.clone(), stopped.clone())));
+        let scrape = {
+            let telemetry = Arc::clone(&telemetry);
+            move || telemetry.render(clock::now())
+        };
+        servers.push(tokio::spawn(admin::serve(
+            admin_listener,
+            Arc::new(scrape),
+            Arc::clone(&readiness),
+            stopped.clone(),
+        )));
 
         let doors = match &config.hook {
             Some(hook) => Some((listen("hook", hook.listen).await?, hook.clone())),
@@ -102,8 +110,14 @@ impl Daemon {
         };
         let (drain_deadline, supervised) = (whole.drain_deadline, Arc::clone(&stop));
         let supervise = move || supervise(&whole, doors, stopped, &supervised);
-        let supervisor = thread::Builder::new().name("supervisor".into()).spawn(supervise).map_err(DaemonError::Thread)?;
+        let supervisor =
+            thread::Builder::new().name("supervisor".into()).spawn(supervise).map_err(DaemonError::Thread)?;
         Ok(Self { telemetry, readiness, admin_address, hook_address, stop, supervisor, servers, drain_deadline })
+    }
+
+    /// Are all parts ready?
+    pub fn is_ready(&self) -> bool {
+        self.readiness.whole() == Readied::Ready
     }
 
     /// Has the daemon ended by itself? Then [`Daemon::stop`] says why.
@@ -145,17 +159,19 @@ struct Whole {
 
 struct Gates {
     kafka: Gate,
-    lanes: Gate,
-    intake: Vec<Gate>,
+    lanes: Arc<Gate>,
+    intake: Vec<Arc<Gate>>,
     hook: Option<Gate>,
 }
 
 impl Gates {
-    fn new(readiness: &Readiness, config: &Config) -> Self {
+    fn new(readiness: &Arc<Readiness>, config: &Config) -> Self {
         Self {
             kafka: readiness.component("kafka"),
-            lanes: readiness.component("lanes"),
-            intake: (0..config.intake.threads).map(|number| readiness.component(format!("intake-{number}"))).collect(),
+            lanes: Arc::new(readiness.component("lanes")),
+            intake: (0..config.intake.threads)
+                .map(|number| Arc::new(readiness.component(format!("intake-{number}"))))
+                .collect(),
             hook: config.hook.as_ref().map(|_| readiness.component("hook")),
         }
     }
@@ -179,7 +195,7 @@ fn supervise(
     };
     let mut threads = vec![spawn_courier(whole, installation.clone(), stop)?];
     for (number, gate) in whole.gates.intake.iter().enumerate() {
-        threads.push(spawn_intake(whole, &installation, number, gate.clone(), stop)?);
+        threads.push(spawn_intake(whole, &installation, number, Arc::clone(gate), stop)?);
     }
     for thread in threads {
         if thread.join().is_err() {
@@ -269,7 +285,7 @@ fn spawn_courier(whole: &Whole, installation: Installation, stop: &Arc<Stop>) ->
         seed: whole.seed,
         drain_deadline: whole.drain_deadline,
         telemetry: Arc::clone(&whole.telemetry),
-        gate: whole.gates.lanes.clone(),
+        gate: Arc::clone(&whole.gates.lanes),
     });
     let stop = Arc::clone(stop);
     let work = move || {
@@ -287,7 +303,7 @@ fn spawn_intake(
     whole: &Whole,
     installation: &Installation,
     number: usize,
-    gate: Gate,
+    gate: Arc<Gate>,
     stop: &Arc<Stop>,
 ) -> Result<JoinHandle<()>, DaemonError> {
     let (config, names, telemetry) = (whole.config.clone(), whole.names.clone(), Arc::clone(&whole.telemetry));
@@ -303,7 +319,7 @@ fn spawn_intake(
         member: format!("intake-{number}"),
         drain_deadline,
         telemetry: Arc::clone(&telemetry),
-        gate: gate.clone(),
+        gate: Arc::clone(&gate),
     };
     let work = move || {
         while !stop.threads.load(Ordering::Acquire) {

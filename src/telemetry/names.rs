@@ -19,7 +19,11 @@ pub(super) fn describe() {
     describe_counter!("missived_frames_total", Unit::Count, "Frames written to the ledger");
     describe_counter!("missived_frame_bytes_total", Unit::Bytes, "Bytes of frames written to the ledger");
     describe_counter!("missived_messages_total", Unit::Count, "Messages that Missive accepted");
-    describe_counter!("missived_conversations_opened_total", Unit::Count, "First messages of conversations and episodes");
+    describe_counter!(
+        "missived_conversations_opened_total",
+        Unit::Count,
+        "First messages of conversations and episodes"
+    );
     describe_counter!("missived_roll_ups_total", Unit::Count, "Messages that spoke for many conversations");
     describe_counter!("missived_deliveries_in_doubt_total", Unit::Count, "Deliveries that may or may not have arrived");
     describe_counter!("missived_delivery_retries_total", Unit::Count, "Further attempts at a delivery");
@@ -29,7 +33,11 @@ pub(super) fn describe() {
     describe_gauge!("missived_requests_in_progress", Unit::Count, "Requests to Missive under way");
     describe_gauge!("missived_conversations", Unit::Count, "Conversations kept");
     describe_gauge!("missived_dedupe_keys", Unit::Count, "Identities remembered");
-    describe_counter!("missived_dedupe_evicted_total", Unit::Count, "Identities forgotten early because there were too many");
+    describe_counter!(
+        "missived_dedupe_evicted_total",
+        Unit::Count,
+        "Identities forgotten early because there were too many"
+    );
     describe_gauge!("missived_oldest_untold_seconds", Unit::Seconds, "Age of the oldest untold news, by urgency");
     describe_gauge!("missived_lane_halted", Unit::Count, "1 while Missive refuses the lane's token");
     describe_gauge!("missived_channels_halted", Unit::Count, "Channels that refuse most of what they get");

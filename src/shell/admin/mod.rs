@@ -4,8 +4,6 @@
 //! or Missive is away. `/readyz` tells every component's state, 200 only if all are ready. Limits: [`CONNECTIONS_MAX`],
 //! [`HEAD_TIMEOUT`], request bodies are never read. No TLS and no password: loopback, or a network that is trusted.
 
-mod readiness;
-
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,7 +20,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
-pub use readiness::{Gate, Readiness, ReadyState, Whole};
+use super::readiness::{Readiness, Whole};
 
 /// The most connections at once; more wait in the kernel's backlog.
 pub const CONNECTIONS_MAX: usize = 32;

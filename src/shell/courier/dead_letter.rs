@@ -23,9 +23,9 @@ pub fn write<'a>(topic: &'a str, lane: &str, letter: &DeadLetter, now: Timestamp
         ("missived-covers", &covers),
         ("missived-at", &at),
     ];
-    let headers = ours.into_iter().fold(OwnedHeaders::new(), |headers, (key, value)| {
-        headers.insert(Header { key, value: Some(value) })
-    });
+    let headers = ours
+        .into_iter()
+        .fold(OwnedHeaders::new(), |headers, (key, value)| headers.insert(Header { key, value: Some(value) }));
     Write {
         topic,
         partition: -1,

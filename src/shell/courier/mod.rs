@@ -47,7 +47,7 @@ pub struct Plan {
     pub seed: u64,
     pub drain_deadline: Duration,
     pub telemetry: Arc<Telemetry>,
-    pub gate: Gate,
+    pub gate: Arc<Gate>,
 }
 
 impl Plan {
@@ -190,8 +190,12 @@ impl Membership {
     }
 
     fn give_back(&mut self) {
-        let ended: Vec<i32> =
-            self.leaving.iter().filter(|(_, owned)| owned.thread.is_finished()).map(|(partition, _)| *partition).collect();
+        let ended: Vec<i32> = self
+            .leaving
+            .iter()
+            .filter(|(_, owned)| owned.thread.is_finished())
+            .map(|(partition, _)| *partition)
+            .collect();
         for partition in ended {
             self.leaving.remove(&partition);
             self.unassign(partition);
@@ -200,8 +204,12 @@ impl Membership {
 
     /// An owner that ended by itself (fenced, or its transaction failed for good) starts over with a fresh takeover.
     fn restart_ended(&mut self) {
-        let ended: Vec<i32> =
-            self.owned.iter().filter(|(_, owned)| owned.thread.is_finished()).map(|(partition, _)| *partition).collect();
+        let ended: Vec<i32> = self
+            .owned
+            .iter()
+            .filter(|(_, owned)| owned.thread.is_finished())
+            .map(|(partition, _)| *partition)
+            .collect();
         for partition in ended {
             self.owned.remove(&partition);
             self.start(partition);

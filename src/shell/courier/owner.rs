@@ -288,7 +288,9 @@ impl<'p> Owner<'p> {
                 headers: None,
             });
             writes.extend(state);
-            writes.extend(effects.dead_letters.iter().map(|letter| dead_letter::write(&names.dead_letters, name, letter, now)));
+            writes.extend(
+                effects.dead_letters.iter().map(|letter| dead_letter::write(&names.dead_letters, name, letter, now)),
+            );
         }
         if let Some(position) = self.position {
             writes.push(Write {
@@ -312,8 +314,7 @@ impl<'p> Owner<'p> {
             let Some(lane) = self.lanes.get_mut(name) else { continue };
             lane.committed();
             for delivery in effects.sends {
-                let answers =
-                    Answers { lane: name.clone(), queue: self.answers_to.clone(), owner: thread::current() };
+                let answers = Answers { lane: name.clone(), queue: self.answers_to.clone(), owner: thread::current() };
                 let timeout = self.plan.lanes.iter().find(|lane| lane.policy.lane == *name);
                 let timeout = timeout.map_or(Duration::from_secs(10), |lane| lane.policy.limits.request_timeout);
                 let (client, tokens) = (Arc::clone(&self.plan.client), self.plan.tokens.clone());

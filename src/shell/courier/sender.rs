@@ -92,7 +92,13 @@ pub async fn send(client: Arc<Client>, tokens: Tokens, delivery: Delivery, timeo
     if matches!(&answer, Answer::Status(Status { code: 401 | 403, .. })) {
         tokens.refused(&answers.lane);
     }
-    tracing::debug!(lane = &*answers.lane, sequence = id.sequence, attempt = id.attempt, answer = answer.label(), "answered");
+    tracing::debug!(
+        lane = &*answers.lane,
+        sequence = id.sequence,
+        attempt = id.attempt,
+        answer = answer.label(),
+        "answered"
+    );
     // The queue holds one answer for every permit of every lane, so it is never full; if the owner is gone, its successor
     // knows what to think of a delivery without an answer.
     if answers.queue.try_send((answers.lane, id, answer)).is_ok() {

@@ -47,7 +47,11 @@ fn begin(producer: &BaseProducer<QuietContext>) -> Result<(), KafkaError> {
 
 /// Hands over all records and waits until none is in flight: committing then takes milliseconds, while a commit's own flush
 /// may wait out a whole poll.
-fn write_all(producer: &BaseProducer<QuietContext>, writes: &[Write<'_>], deadline: Deadline) -> Result<(), KafkaError> {
+fn write_all(
+    producer: &BaseProducer<QuietContext>,
+    writes: &[Write<'_>],
+    deadline: Deadline,
+) -> Result<(), KafkaError> {
     for write in writes {
         send(producer, write, deadline)?;
     }

@@ -78,7 +78,9 @@ impl Cycles {
 /// What became of one write.
 #[derive(Debug)]
 pub enum Ack {
-    Written { cycle: u64 },
+    Written {
+        cycle: u64,
+    },
     /// The producer has given up on it; nothing after it may be committed.
     Failed(KafkaError),
 }

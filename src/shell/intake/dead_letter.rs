@@ -62,9 +62,9 @@ pub fn letter(
         ("missived-at", &at),
         ("missived-attempts", "1"),
     ];
-    let headers = ours.into_iter().fold(OwnedHeaders::new(), |headers, (key, value)| {
-        headers.insert(Header { key, value: Some(value) })
-    });
+    let headers = ours
+        .into_iter()
+        .fold(OwnedHeaders::new(), |headers, (key, value)| headers.insert(Header { key, value: Some(value) }));
     Letter { headers: with_own(headers, record), value }
 }
 

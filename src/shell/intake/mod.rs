@@ -66,7 +66,7 @@ pub struct Plan {
     pub member: String,
     pub drain_deadline: Duration,
     pub telemetry: Arc<Telemetry>,
-    pub gate: Gate,
+    pub gate: Arc<Gate>,
 }
 
 /// Reads until told to stop; returns when everything it has read is written and committed, or the deadline has passed.
@@ -300,7 +300,9 @@ impl Member {
         let mut pinned = TopicPartitionList::new();
         for element in list.elements() {
             let (topic, number) = (element.topic(), element.partition());
-            let known = committed.find_partition(topic, number).is_some_and(|found| matches!(found.offset(), Offset::Offset(_)));
+            let known = committed
+                .find_partition(topic, number)
+                .is_some_and(|found| matches!(found.offset(), Offset::Offset(_)));
             if known {
                 continue;
             }

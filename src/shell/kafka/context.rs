@@ -76,7 +76,11 @@ impl ConsumerContext for GroupContext {
     fn rebalance(&self, consumer: &BaseConsumer<Self>, error: RDKafkaRespErr, partitions: &mut TopicPartitionList) {
         let assigned = error == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS;
         if self.assignments.closing.load(Ordering::Acquire) {
-            let answer = if assigned { consumer.incremental_assign(partitions) } else { consumer.incremental_unassign(partitions) };
+            let answer = if assigned {
+                consumer.incremental_assign(partitions)
+            } else {
+                consumer.incremental_unassign(partitions)
+            };
             return answer.unwrap_or_else(|error| tracing::debug!(%error, "rebalance while closing"));
         }
         let listed = listed(partitions);
@@ -111,10 +115,14 @@ impl ProducerContext for QuietContext {
 }
 
 fn listed(partitions: &TopicPartitionList) -> Vec<Partition> {
-    partitions.elements().iter().map(|element| Partition { topic: element.topic().into(), number: element.partition() }).collect()
+    partitions
+        .elements()
+        .iter()
+        .map(|element| Partition { topic: element.topic().into(), number: element.partition() })
+        .collect()
 }
 
-pub(crate) fn log(level: RDKafkaLogLevel, facility: &str, message: &str) {
+pub fn log(level: RDKafkaLogLevel, facility: &str, message: &str) {
     match level {
         RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical | RDKafkaLogLevel::Error => {
             tracing::warn!(facility, message, "kafka client");

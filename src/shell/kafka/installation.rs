@@ -40,7 +40,9 @@ pub enum InstallationError {
     Version(u32),
     #[error("the installation record is damaged")]
     Damaged,
-    #[error("the installation was made with {found} ledger partitions, the config says {wanted}; their number is frozen")]
+    #[error(
+        "the installation was made with {found} ledger partitions, the config says {wanted}; their number is frozen"
+    )]
     Partitions { found: i32, wanted: i32 },
 }
 

@@ -10,10 +10,10 @@ mod topics;
 
 use rdkafka::ClientConfig;
 
+pub(super) use context::log;
 pub use context::{Assignments, GroupContext, GroupEvent, Partition, QuietContext};
 pub use installation::{Installation, InstallationError, install};
 pub use reader::{ReadError, read_partition};
-pub use context::log;
 pub use topics::{TopicError, TopicState, create_topics, list_topics, trim};
 
 use crate::config;

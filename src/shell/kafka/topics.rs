@@ -89,7 +89,11 @@ pub async fn create_topics(kafka: &config::Kafka, names: &Names) -> Result<Vec<S
     for topic in all.iter().filter(|topic| topic.frozen) {
         match found.get(topic.name) {
             Some(found) if i32::try_from(*found) != Ok(topic.partitions) => {
-                return Err(TopicError::Partitions { topic: topic.name.to_owned(), found: *found, wanted: topic.partitions });
+                return Err(TopicError::Partitions {
+                    topic: topic.name.to_owned(),
+                    found: *found,
+                    wanted: topic.partitions,
+                });
             }
             Some(_) | None => {}
         }
@@ -99,7 +103,8 @@ pub async fn create_topics(kafka: &config::Kafka, names: &Names) -> Result<Vec<S
         return Ok(Vec::new());
     }
     let message_bytes_max = kafka.topics.message_bytes_max.to_string();
-    let new: Vec<_> = missing.iter().map(|topic| new_topic(topic, kafka.topics.replication, &message_bytes_max)).collect();
+    let new: Vec<_> =
+        missing.iter().map(|topic| new_topic(topic, kafka.topics.replication, &message_bytes_max)).collect();
     let options = AdminOptions::new().request_timeout(Some(REQUEST_TIMEOUT)).operation_timeout(Some(REQUEST_TIMEOUT));
     for result in client.create_topics(&new, &options).await.map_err(TopicError::Kafka)? {
         match result {
