@@ -109,7 +109,11 @@ impl Daemon {
             config,
         };
         let (drain_deadline, supervised) = (whole.drain_deadline, Arc::clone(&stop));
-        let supervise = move || supervise(&whole, doors, stopped, &supervised);
+        let supervise = move || {
+            let ended = supervise(&whole, doors, stopped, &supervised);
+            whole.gates.retire();
+            ended
+        };
         let supervisor =
             thread::Builder::new().name("supervisor".into()).spawn(supervise).map_err(DaemonError::Thread)?;
         Ok(Self { telemetry, readiness, admin_address, hook_address, stop, supervisor, servers, drain_deadline })
@@ -127,6 +131,8 @@ impl Daemon {
 
     /// Drains and ends; after the deadline what is left is left to a successor.
     pub async fn stop(self) -> Result<(), DaemonError> {
+        let drain = self.readiness.component("drain");
+        drain.set(ReadyState::Starting("draining"));
         self.stop.threads.store(true, Ordering::Release);
         self.stop.tasks.send_replace(true);
         let deadline = Deadline::after(self.drain_deadline + Duration::from_secs(2));
@@ -137,6 +143,7 @@ impl Daemon {
         for server in self.servers {
             server.abort();
         }
+        drain.retire();
         if !supervisor.is_finished() {
             tracing::warn!("the drain took longer than its deadline; what is left is left to a successor");
             return Ok(());
@@ -165,6 +172,12 @@ struct Gates {
 }
 
 impl Gates {
+    /// Every part has ended in order.
+    fn retire(self) {
+        let shared = self.intake.into_iter().chain([self.lanes]).filter_map(Arc::into_inner);
+        shared.chain([self.kafka]).chain(self.hook).for_each(Gate::retire);
+    }
+
     fn new(readiness: &Arc<Readiness>, config: &Config) -> Self {
         Self {
             kafka: readiness.component("kafka"),

@@ -27,10 +27,10 @@ struct Hooked {
 }
 
 /// A little receiver of webhooks: it answers with the statuses it is given, then 200.
-async fn hook_receiver(statuses: Vec<u16>) -> (SocketAddr, mpsc::UnboundedReceiver<Hooked>, JoinSet<()>) {
+async fn hook_receiver(statuses: Vec<u16>) -> (SocketAddr, mpsc::Receiver<Hooked>, JoinSet<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback is there");
     let address = listener.local_addr().expect("an address");
-    let (sender, receiver) = mpsc::unbounded_channel();
+    let (sender, receiver) = mpsc::channel(64);
     let statuses = Arc::new(Mutex::new(statuses.into_iter()));
     let mut tasks = JoinSet::new();
     tasks.spawn(async move {
@@ -42,7 +42,7 @@ async fn hook_receiver(statuses: Vec<u16>) -> (SocketAddr, mpsc::UnboundedReceiv
                     let (parts, body) = request.into_parts();
                     let body = body.collect().await.expect("a whole body").to_bytes();
                     let status = statuses.lock().expect("no panic").next().unwrap_or(200);
-                    sender.send(Hooked { headers: parts.headers, body }).expect("the test listens");
+                    sender.send(Hooked { headers: parts.headers, body }).await.expect("the test listens");
                     let response = Response::builder().status(status).body(Full::new(Bytes::from_static(b"{}")));
                     Ok::<_, Infallible>(response.expect("a good answer"))
                 }
@@ -59,7 +59,7 @@ fn hex_hmac(secret: &str, body: &[u8]) -> String {
     mac.finalize().into_bytes().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-async fn next(hooks: &mut mpsc::UnboundedReceiver<Hooked>) -> Hooked {
+async fn next(hooks: &mut mpsc::Receiver<Hooked>) -> Hooked {
     timeout(DEADLINE, hooks.recv()).await.expect("a webhook in time").expect("the receiver lives")
 }
 

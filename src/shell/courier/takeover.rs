@@ -62,12 +62,13 @@ pub fn restore(plan: &Plan, partition: i32) -> Result<Restored, TakeoverError> {
 
 /// Lets every lane act on what it has got back.
 pub fn resume(restored: &mut Restored, now: Timestamp) -> BTreeMap<Box<str>, Effects> {
-    let resume = |(name, lane): (&Box<str>, &mut Lane)| {
+    let mut all = BTreeMap::new();
+    for (name, lane) in &mut restored.lanes {
         let mut effects = Effects::default();
         lane.resume(now, &mut effects);
-        (name.clone(), effects)
-    };
-    restored.lanes.iter_mut().map(resume).collect()
+        all.insert(name.clone(), effects);
+    }
+    all
 }
 
 fn parse_position(value: &[u8]) -> Result<i64, TakeoverError> {

@@ -194,7 +194,9 @@ impl Member {
         match self.consumer.poll(wait) {
             Some(Ok(record)) => reading.take(now, &record),
             Some(Err(error)) => {
-                self.plan.gate.set(ReadyState::Starting("kafka is not reachable"));
+                if error.rdkafka_error_code() == Some(RDKafkaErrorCode::UnknownTopicOrPartition) {
+                    self.plan.gate.set(ReadyState::Starting("a source topic does not exist yet"));
+                }
                 tracing::warn!(%error, "reading source topics");
                 Next::Nothing
             }

@@ -99,6 +99,9 @@ pub fn reader_config(kafka: &config::Kafka) -> ClientConfig {
     client.set("isolation.level", "read_committed");
     client.set("enable.partition.eof", "true");
     client.set("fetch.wait.max.ms", "50");
+    client.set("fetch.error.backoff.ms", "20");
+    client.set("topic.metadata.refresh.fast.interval.ms", "20");
+    client.set("socket.nagle.disable", "true");
     client.set("queued.max.messages.kbytes", "16384");
     client
 }

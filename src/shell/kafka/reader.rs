@@ -43,6 +43,7 @@ pub fn read_partition(
     let consumer: BaseConsumer<QuietContext> =
         reader_config(kafka).create_with_context(QuietContext).map_err(failed)?;
     wait_until_stable(kafka, &consumer, topic, partition, deadline)?;
+    tracing::debug!(topic, partition, "stable");
     let mut assignment = TopicPartitionList::new();
     assignment.add_partition_offset(topic, partition, Offset::Beginning).map_err(failed)?;
     consumer.assign(&assignment).map_err(failed)?;
