@@ -27,7 +27,7 @@ impl ReplyRecord {
         let conversation_id = self.conversation.id.as_deref().filter(|id| uuid::Uuid::try_parse(id).is_ok());
         let (routing_key, conversation_id) = (self.own_key().unwrap_or(""), conversation_id.unwrap_or(""));
         let addressed = !routing_key.is_empty() || !conversation_id.is_empty();
-        addressed.then(|| Lesson { channel: &self.channel, routing_key, conversation_id, about, at })
+        addressed.then_some(Lesson { channel: &self.channel, routing_key, conversation_id, about, at })
     }
 
     fn learned(&self) -> Option<Learned> {

@@ -5,6 +5,7 @@
 //! the lane. Pure: sockets, deadlines and Kafka are `shell::hook`'s.
 
 mod admission;
+mod head;
 mod lesson;
 mod payload;
 mod proof;
@@ -15,7 +16,8 @@ mod signature;
 
 use crate::missive::ChannelType;
 
-pub use admission::{Doors, Head};
+pub use admission::Doors;
+pub use head::{Head, Headers, Protocol};
 pub use lesson::MUTE_LABEL;
 pub use payload::{Heard, ID_BYTES_MAX, hear};
 pub use proof::{Body, Proven, Proving, Verified};
@@ -67,6 +69,13 @@ mod tests {
     pub(super) fn door(channel: &str, secrets: &[&str]) -> Door {
         let secrets = secrets.iter().map(|secret| Secret::parse(secret).expect("a test secret is not empty")).collect();
         Door { channel: channel.into(), kind: ChannelType::Text, lane: "default".into(), secrets }
+    }
+
+    #[test]
+    fn an_empty_secret_is_none() {
+        for text in ["", "\n", "\r\n"] {
+            assert!(Secret::parse(text).is_none(), "{text:?}");
+        }
     }
 
     #[test]

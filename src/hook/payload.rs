@@ -50,8 +50,8 @@ fn rule_fired(door: &Door, root: &Value, rule: &Value) -> Result<ReplyRecord, Re
     let subject =
         ["message", "latest_message", "comment"].into_iter().find_map(|key| root.get(key)).unwrap_or(&Value::Null);
     let message_id = strict_id(subject)?;
-    let ours = |key: &Box<str>| RoutingKey::route(key).is_some();
-    let routing_key = echoed(subject, "to_fields").filter(ours).or_else(|| echoed(subject, "from_field").filter(ours));
+    let ours = |field| echoed(subject, field).filter(|key| RoutingKey::route(key).is_some());
+    let routing_key = ours("to_fields").or_else(|| ours("from_field"));
     let rule = Rule { id: text(rule, "id"), description: text(rule, "description"), kind: text(rule, "type") };
     let record = record(door, root, subject);
     let routing_key = routing_key.or_else(|| by_conversation(root));
@@ -73,7 +73,7 @@ fn record(door: &Door, root: &Value, message: &Value) -> ReplyRecord {
             id: id(conversation),
             subject: text(conversation, "subject"),
             web_url: text(conversation, "web_url"),
-            shared_labels: conversation.get("shared_labels").and_then(Value::as_array).map(names),
+            shared_labels: conversation.get("shared_labels").and_then(Value::as_array).map(|labels| names(labels)),
         },
         attachments: list(message, "attachments"),
         routing_key: None,
@@ -120,7 +120,7 @@ fn list(of: &Value, key: &str) -> Vec<Value> {
     of.get(key).and_then(Value::as_array).cloned().unwrap_or_default()
 }
 
-fn names(labels: &Vec<Value>) -> Vec<Box<str>> {
+fn names(labels: &[Value]) -> Vec<Box<str>> {
     labels.iter().filter_map(|label| text(label, "name")).collect()
 }
 
@@ -129,7 +129,7 @@ mod tests {
     use serde_json::json;
 
     use super::super::tests::door;
-    use super::super::{Doors, Head};
+    use super::super::{Doors, Head, Protocol};
     use super::*;
     use crate::event::Timestamp;
     use crate::event::frame::Learned;
@@ -138,9 +138,9 @@ mod tests {
 
     fn heard(body: &[u8]) -> Result<Heard, Refusal> {
         let doors = Doors::new([door("ops", &[])], 1 << 20);
-        let headers = [(hyper::header::HOST, hyper::header::HeaderValue::from_static("h"))].into_iter().collect();
-        let (version, method) = (hyper::Version::HTTP_11, &hyper::Method::POST);
-        let mut proving = doors.admit(&Head { version, method, path: "/hooks/ops", headers: &headers })?;
+        let headers = [("host", "h".as_bytes())].into_iter().collect();
+        let head = Head { protocol: Protocol::Http11, method: "POST", path: "/hooks/ops", headers };
+        let mut proving = doors.admit(&head)?;
         proving.push(body)?;
         let proven = proving.finish()?;
         hear(proven.door, &proven.body)

@@ -3,14 +3,11 @@
 //! `X-Hook-Signature` comes before `X-Missive-Signature`; the first one present is the one that must verify. A name that
 //! occurs twice is refused rather than chosen from. The value is 64 hex digits in any case, after an optional `sha256=`.
 
-use hyper::HeaderMap;
-use hyper::header::HeaderName;
-
+use super::head::Headers;
 use super::refusal::Unauthentic;
 
 /// In the order in which they count.
-static HEADERS: [HeaderName; 2] =
-    [HeaderName::from_static("x-hook-signature"), HeaderName::from_static("x-missive-signature")];
+const HEADERS: [&str; 2] = ["x-hook-signature", "x-missive-signature"];
 
 const PREFIX: &[u8] = b"sha256=";
 
@@ -20,14 +17,14 @@ pub(super) struct Signature(pub(super) [u8; 32]);
 
 impl Signature {
     /// The signature that these headers claim.
-    pub(super) fn claimed(headers: &HeaderMap) -> Result<Self, Unauthentic> {
-        let name = HEADERS.iter().find(|name| headers.contains_key(*name)).ok_or(Unauthentic::Missing)?;
-        let mut values = headers.get_all(name).iter();
-        let value = values.next().ok_or(Unauthentic::Missing)?;
-        if values.next().is_some() {
-            return Err(Unauthentic::Several);
+    pub(super) fn claimed(headers: &Headers<'_>) -> Result<Self, Unauthentic> {
+        let first = HEADERS.into_iter().find(|name| headers.all(name).next().is_some());
+        let mut values = headers.all(first.ok_or(Unauthentic::Missing)?);
+        match (values.next(), values.next()) {
+            (Some(value), None) => Self::parse(value).ok_or(Unauthentic::Malformed),
+            (Some(_), Some(_)) => Err(Unauthentic::Several),
+            (None, _) => Err(Unauthentic::Missing),
         }
-        Self::parse(value.as_bytes()).ok_or(Unauthentic::Malformed)
     }
 
     fn parse(value: &[u8]) -> Option<Self> {
@@ -52,29 +49,20 @@ fn nibble(digit: u8) -> Option<u8> {
 
 #[cfg(test)]
 mod tests {
-    use hyper::header::HeaderValue;
-
     use super::*;
 
     const HEX: &str = "8af612fdf00ba7a1ea11cd480eb74a3a05b1bc2d92d7090e2041b2e61a7d676d";
 
-    fn claimed(headers: &[(&'static str, &str)]) -> Result<Signature, Unauthentic> {
-        let mut map = HeaderMap::new();
-        for (name, value) in headers {
-            map.append(*name, HeaderValue::from_str(value).expect("test header"));
-        }
-        Signature::claimed(&map)
+    fn claimed(headers: &[(&str, &str)]) -> Result<Signature, Unauthentic> {
+        Signature::claimed(&headers.iter().map(|(name, value)| (*name, value.as_bytes())).collect())
     }
 
     #[test]
     fn every_documented_form_is_understood() {
         let (prefixed, upper, spaced) = (format!("sha256={HEX}"), HEX.to_uppercase(), format!(" sha256={HEX}\t"));
         for value in [HEX, &prefixed, &upper, &spaced] {
-            for name in ["x-hook-signature", "X-Missive-Signature"] {
-                let name = HEADERS.iter().find(|known| known.as_str().eq_ignore_ascii_case(name)).expect("known");
-                let mut map = HeaderMap::new();
-                map.insert(name, HeaderValue::from_str(value).expect("test header"));
-                let signature = Signature::claimed(&map).expect(value);
+            for name in HEADERS {
+                let signature = claimed(&[(name, value)]).expect(value);
                 assert_eq!(signature.0[..4], [0x8a, 0xf6, 0x12, 0xfd], "{name}: {value}");
             }
         }
@@ -82,22 +70,26 @@ mod tests {
 
     #[test]
     fn what_is_not_one_clear_signature_is_refused_by_name() {
-        let (short, long, g) = (&HEX[..63], format!("{HEX}0"), format!("{}g", &HEX[..63]));
-        let joined = format!("{HEX},{HEX}");
-        let rows: [(&[(&'static str, &str)], Unauthentic); 10] = [
-            (&[], Unauthentic::Missing),
-            (&[("authorization", HEX)], Unauthentic::Missing),
-            (&[("x-hook-signature", "")], Unauthentic::Malformed),
-            (&[("x-hook-signature", short)], Unauthentic::Malformed),
-            (&[("x-hook-signature", &long)], Unauthentic::Malformed),
-            (&[("x-hook-signature", &g)], Unauthentic::Malformed),
-            (&[("x-hook-signature", &joined)], Unauthentic::Malformed),
-            (&[("x-hook-signature", "sha256=")], Unauthentic::Malformed),
-            (&[("x-hook-signature", HEX), ("x-hook-signature", HEX)], Unauthentic::Several),
-            (&[("x-missive-signature", HEX), ("x-hook-signature", "x")], Unauthentic::Malformed),
+        let (short, long, other) = (&HEX[1..], format!("{HEX}0"), format!("{}g", &HEX[1..]));
+        let (joined, upper, twice) = (format!("{HEX},{HEX}"), format!("SHA256={HEX}"), format!("sha256=sha256={HEX}"));
+        let (hook, missive) = ("x-hook-signature", "x-missive-signature");
+        let rows = [
+            (vec![], Unauthentic::Missing),
+            (vec![("authorization", HEX)], Unauthentic::Missing),
+            (vec![(hook, "")], Unauthentic::Malformed),
+            (vec![(hook, short)], Unauthentic::Malformed),
+            (vec![(hook, &long)], Unauthentic::Malformed),
+            (vec![(hook, &other)], Unauthentic::Malformed),
+            (vec![(hook, &joined)], Unauthentic::Malformed),
+            (vec![(hook, &upper)], Unauthentic::Malformed),
+            (vec![(hook, &twice)], Unauthentic::Malformed),
+            (vec![(hook, "sha256=")], Unauthentic::Malformed),
+            (vec![(hook, HEX), (hook, HEX)], Unauthentic::Several),
+            (vec![(missive, HEX), (missive, HEX)], Unauthentic::Several),
+            (vec![(missive, HEX), (hook, "x")], Unauthentic::Malformed),
         ];
         for (headers, why) in rows {
-            assert_eq!(claimed(headers).err(), Some(why), "{headers:?}");
+            assert_eq!(claimed(&headers).err(), Some(why), "{headers:?}");
         }
     }
 }

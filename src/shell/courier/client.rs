@@ -17,6 +17,7 @@
 mod answer;
 mod connection;
 
+use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -26,6 +27,7 @@ use hyper::client::conn::http1::SendRequest;
 use hyper::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue, USER_AGENT};
 use hyper::{Method, Request, Uri};
 use thiserror::Error;
+use tokio::time::{Sleep, sleep, timeout};
 
 use crate::config;
 use crate::event::Timestamp;
@@ -153,7 +155,7 @@ impl Client {
         if let Some(sender) = self.kept(now) {
             return Ok(sender);
         }
-        let connecting = tokio::time::timeout(send_before.since(now).min(CONNECT_FOR_MAX), self.connector.connect());
+        let connecting = timeout(send_before.since(now).min(CONNECT_FOR_MAX), self.connector.connect());
         match connecting.await {
             Ok(Ok(sender)) => Ok(sender),
             Ok(Err(_)) | Err(_) => Err(NotSent::NoConnection),
@@ -168,17 +170,20 @@ impl Client {
         timeout: Duration,
         answer_bytes_max: usize,
     ) -> Answer {
-        let until = tokio::time::Instant::now() + timeout;
-        let response = match tokio::time::timeout_at(until, sender.try_send_request(request)).await {
-            Ok(Ok(response)) => response,
-            Ok(Err(error)) if error.message().is_some() => return Answer::NotSent(NotSent::NoConnection),
-            Ok(Err(_)) => return Answer::Lost(Lost::Broken),
-            Err(_) => return Answer::Lost(Lost::Timeout),
+        let mut over = pin!(sleep(timeout));
+        let response = tokio::select! {
+            response = sender.try_send_request(request) => response,
+            () = &mut over => return Answer::Lost(Lost::Timeout),
+        };
+        let response = match response {
+            Ok(response) => response,
+            Err(error) if error.message().is_some() => return Answer::NotSent(NotSent::NoConnection),
+            Err(_) => return Answer::Lost(Lost::Broken),
         };
         let (head, mut body) = response.into_parts();
-        let (kept, end) = answer::read(&mut body, answer_bytes_max, until).await;
+        let (kept, end) = answer::read(&mut body, answer_bytes_max, over.as_mut()).await;
         match end {
-            answer::End::Whole => self.keep_when_ready(sender, until).await,
+            answer::End::Whole => self.keep_when_ready(sender, over).await,
             answer::End::Cut => {}
         }
         Answer::Status(answer::status(&head, kept, (self.clock)()))
@@ -192,8 +197,12 @@ impl Client {
     }
 
     /// hyper announces that a connection is free a moment after the last byte of the answer.
-    async fn keep_when_ready(&self, mut sender: Sender, until: tokio::time::Instant) {
-        if let Ok(Ok(())) = tokio::time::timeout_at(until, sender.ready()).await {
+    async fn keep_when_ready(&self, mut sender: Sender, over: Pin<&mut Sleep>) {
+        let ready = tokio::select! {
+            ready = sender.ready() => ready.is_ok(),
+            () = over => false,
+        };
+        if ready {
             self.keep(sender);
         }
     }

@@ -2,6 +2,7 @@
 //!
 //! The channel is a label only for doors that exist ([`UNKNOWN`] otherwise): strangers don't get to invent label values. All
 //! counters exist from the start, so a rate of nothing is zero and not absent.
+#![expect(clippy::disallowed_macros, reason = "this is where the hook's metrics are named")]
 
 use std::collections::HashMap;
 
@@ -20,6 +21,36 @@ pub const ACCEPT_ERRORS: &str = "missived_hook_accept_errors_total";
 
 /// The channel label of requests that name no channel of ours.
 pub const UNKNOWN: &str = "unknown";
+
+/// Why a lesson is lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum LessonLost {
+    /// No partition is known for the lane.
+    NoPartition,
+    Rejected,
+    /// Not acknowledged while somebody waited; it may still be.
+    Late,
+}
+
+impl LessonLost {
+    const fn label(self) -> &'static str {
+        match self {
+            Self::NoPartition => "no_partition",
+            Self::Rejected => "rejected",
+            Self::Late => "late",
+        }
+    }
+}
+
+/// Counts a lesson that did not reach the ledger.
+pub(super) fn lesson_lost(why: LessonLost) {
+    counter!(LESSONS_LOST, "reason" => why.label()).increment(1);
+}
+
+/// Counts a connection that could not be accepted.
+pub(super) fn not_accepted() {
+    counter!(ACCEPT_ERRORS).increment(1);
+}
 
 /// How a request ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

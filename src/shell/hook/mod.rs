@@ -80,7 +80,7 @@ async fn connection_of(stream: TcpStream, permit: OwnedSemaphorePermit, hook: Ar
 }
 
 async fn not_accepted(error: &io::Error) {
-    ::metrics::counter!(metrics::ACCEPT_ERRORS).increment(1);
+    metrics::not_accepted();
     tracing::warn!(%error, "webhook connection not accepted");
     sleep(ACCEPT_PAUSE).await;
 }

@@ -6,13 +6,12 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use metrics::counter;
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::future_producer::DeliveryFuture;
 use rdkafka::producer::{FutureProducer, FutureRecord};
 use tokio::time::timeout;
 
-use super::metrics::{LESSONS_LOST, Unwritten};
+use super::metrics::{LessonLost, Unwritten, lesson_lost};
 use crate::event::Timestamp;
 use crate::event::frame::{Lesson, write_lesson};
 use crate::hook::{Door, Heard, ReplyRecord};
@@ -67,7 +66,7 @@ impl Outlet {
 
     fn lesson(&self, door: &Door, lesson: &Lesson<'_>) -> Option<DeliveryFuture> {
         let Some(partition) = self.partition_of_lane.get(&door.lane) else {
-            lost("no_partition");
+            lesson_lost(LessonLost::NoPartition);
             return None;
         };
         let value = write_lesson(lesson);
@@ -75,7 +74,7 @@ impl Outlet {
         let sent = self.producer.send_result(record);
         sent.inspect_err(|(error, _)| {
             tracing::warn!(%error, "lesson not taken by the Kafka client");
-            lost("rejected");
+            lesson_lost(LessonLost::Rejected);
         })
         .ok()
     }
@@ -95,14 +94,10 @@ impl Writing {
         if let Some(lesson) = self.lesson {
             match timeout(LESSON_GRACE, lesson).await {
                 Ok(Ok(Ok(_))) => {}
-                Ok(Ok(Err(_)) | Err(_)) => lost("rejected"),
-                Err(_) => lost("late"),
+                Ok(Ok(Err(_)) | Err(_)) => lesson_lost(LessonLost::Rejected),
+                Err(_) => lesson_lost(LessonLost::Late),
             }
         }
         Ok(())
     }
-}
-
-fn lost(reason: &'static str) {
-    counter!(LESSONS_LOST, "reason" => reason).increment(1);
 }

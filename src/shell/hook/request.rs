@@ -10,7 +10,8 @@ use std::sync::Arc;
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper::header::{ALLOW, CONNECTION, CONTENT_TYPE, HeaderValue, RETRY_AFTER, TRANSFER_ENCODING};
-use hyper::{Request, Response, StatusCode};
+use hyper::http::request::Parts;
+use hyper::{Request, Response, StatusCode, Version};
 use tokio::time::timeout;
 
 use super::Clock;
@@ -18,7 +19,7 @@ use super::memory::{self, Memory, Progress, Turn, Writer};
 use super::metrics::{Counters, Outcome, Unwritten};
 use super::outlet::{Outlet, Writing};
 use crate::config;
-use crate::hook::{Doors, Head, Heard, Proven, Proving, Refusal, ReplayKey, hear};
+use crate::hook::{Doors, Head, Heard, Protocol, Proven, Proving, Refusal, ReplayKey, hear};
 
 /// What a caller is asked to wait when Kafka is away.
 const RETRY_AFTER_SECS: HeaderValue = HeaderValue::from_static("5");
@@ -63,8 +64,7 @@ impl Hook {
 
     async fn outcome(&self, request: Request<Incoming>) -> Result<Outcome, Refusal> {
         let (head, body) = request.into_parts();
-        let (version, method, path) = (head.version, &head.method, head.uri.path());
-        let proving = self.doors.admit(&Head { version, method, path, headers: &head.headers })?;
+        let proving = self.doors.admit(&plain(&head))?;
         let reading = timeout(self.config.body_timeout, prove(proving, body));
         let proven = reading.await.map_err(|_| Refusal::TooSlow)??;
         let heard = hear(proven.door, &proven.body)?;
@@ -114,6 +114,16 @@ impl Hook {
             Ok(Progress::Underway) | Err(_) => Outcome::Unwritten(Unwritten::Late),
         }
     }
+}
+
+/// The head in the words of [`crate::hook`].
+fn plain(head: &Parts) -> Head<'_> {
+    let protocol = match head.version {
+        Version::HTTP_11 => Protocol::Http11,
+        _ => Protocol::Other,
+    };
+    let headers = head.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
+    Head { protocol, method: head.method.as_str(), path: head.uri.path(), headers }
 }
 
 async fn prove<'d>(mut proving: Proving<'d>, mut body: Incoming) -> Result<Proven<'d>, Refusal> {

@@ -2,6 +2,7 @@
 //!
 //! Once the status is known the request has been answered; a body that breaks off or is late changes nothing about that.
 
+use std::pin::Pin;
 use std::time::Duration;
 
 use http_body_util::BodyExt;
@@ -10,7 +11,7 @@ use hyper::body::Incoming;
 use hyper::header::{DATE, HeaderName, RETRY_AFTER};
 use hyper::http::response::Parts;
 use jiff::fmt::rfc2822::DateTimeParser;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Sleep;
 
 use crate::event::Timestamp;
 use crate::missive::answer::Status;
@@ -27,12 +28,17 @@ pub(super) enum End {
 }
 
 /// At most `bytes_max` bytes of a body, and how it ended.
-pub(super) async fn read(body: &mut Incoming, bytes_max: usize, until: Instant) -> (Vec<u8>, End) {
+pub(super) async fn read(body: &mut Incoming, bytes_max: usize, mut over: Pin<&mut Sleep>) -> (Vec<u8>, End) {
     let mut kept = Vec::new();
     loop {
-        match timeout_at(until, body.frame()).await {
-            Ok(None) => return (kept, End::Whole),
-            Ok(Some(Ok(frame))) => {
+        let frame = tokio::select! {
+            frame = body.frame() => frame,
+            () = &mut over => return (kept, End::Cut),
+        };
+        match frame {
+            None => return (kept, End::Whole),
+            Some(Err(_)) => return (kept, End::Cut),
+            Some(Ok(frame)) => {
                 let data = frame.into_data().unwrap_or_default();
                 let room = bytes_max - kept.len();
                 kept.extend_from_slice(&data[..data.len().min(room)]);
@@ -40,7 +46,6 @@ pub(super) async fn read(body: &mut Incoming, bytes_max: usize, until: Instant) 
                     return (kept, End::Cut);
                 }
             }
-            Ok(Some(Err(_))) | Err(_) => return (kept, End::Cut),
         }
     }
 }
