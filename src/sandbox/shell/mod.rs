@@ -209,7 +209,10 @@ impl Shared {
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "the sandbox is a program of its own, and this is where it reads the clock")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the sandbox is a program of its own, and this is where it reads the clock"
+)]
 impl Clock {
     fn start() -> Self {
         let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();

@@ -45,7 +45,11 @@ impl Cache {
     }
 
     pub fn note(&mut self, now: Timestamp, observation: &Observation<'_>) -> Sent {
-        if now.since(self.turned_at) >= self.half_horizon || self.current.len() >= self.generation_max {
+        let age = now.since(self.turned_at);
+        if age >= self.half_horizon * 2 {
+            self.clear();
+        }
+        if age >= self.half_horizon || self.current.len() >= self.generation_max {
             std::mem::swap(&mut self.current, &mut self.previous);
             self.current.clear();
             self.turned_at = now;
