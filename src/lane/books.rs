@@ -94,10 +94,10 @@ impl Books {
         self.pending += 1;
     }
 
-    /// An observation arrived and is settled at once.
-    pub(super) fn settle_new(&mut self, outcome: Outcome, reason: Reason) {
-        self.folded += 1;
-        *self.entries.entry((outcome, reason)).or_default() += 1;
+    /// Observations arrived and are settled at once.
+    pub(super) fn settle_new(&mut self, outcome: Outcome, reason: Reason, count: u64) {
+        self.folded += count;
+        *self.entries.entry((outcome, reason)).or_default() += count;
     }
 
     /// `count` pending observations are settled.

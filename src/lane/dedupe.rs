@@ -16,6 +16,9 @@ use crate::event::{Fingerprint, Timestamp};
 /// Slices a window is divided into; an identity lives between one window and one window and an eighth.
 const SLICES: u32 = 8;
 
+/// Identities in one chunk at most: well below what a record may hold.
+const CHUNK_KEYS_MAX: usize = 16_384;
+
 /// Has this been seen within its window?
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Seen {
@@ -54,8 +57,8 @@ struct Slice {
     identities: HashSet<u128, BuildHasherDefault<AlreadyHashed>>,
     /// Chunks in the state topic.
     chunks: u32,
-    /// Not yet committed.
-    fresh: Vec<Fingerprint>,
+    /// Chunks that are not committed yet; their numbers go on from `chunks`.
+    fresh: Vec<Vec<Fingerprint>>,
 }
 
 /// Identities are keyed hashes already; half of one is as good a hash as any.
@@ -98,8 +101,7 @@ impl Dedupe {
         }
         let slice = slices.newest(now, millis);
         slice.identities.insert(identity.as_u128());
-        slice.fresh.push(identity);
-        dirty(ChunkKey { window: millis, slice: slice.number, chunk: slice.chunks });
+        dirty(ChunkKey { window: millis, slice: slice.number, chunk: slice.record(identity) });
         self.keys += 1;
         if self.keys > self.keys_max {
             self.evict_oldest(dirty);
@@ -112,8 +114,7 @@ impl Dedupe {
         let millis = window_millis(window);
         let slice = self.windows.entry(millis).or_default().newest(now, millis);
         if slice.identities.insert(identity.as_u128()) {
-            slice.fresh.push(identity);
-            dirty(ChunkKey { window: millis, slice: slice.number, chunk: slice.chunks });
+            dirty(ChunkKey { window: millis, slice: slice.number, chunk: slice.record(identity) });
             self.keys += 1;
         }
     }
@@ -145,16 +146,15 @@ impl Dedupe {
     /// The identities of a chunk that is to be written; `None` is a tombstone.
     pub fn chunk(&self, key: ChunkKey) -> Option<&[Fingerprint]> {
         let slice = self.windows.get(&key.window)?.slices.iter().find(|slice| slice.number == key.slice)?;
-        (slice.chunks == key.chunk).then_some(slice.fresh.as_slice())
+        let place = usize::try_from(key.chunk.checked_sub(slice.chunks)?).ok()?;
+        slice.fresh.get(place).map(Vec::as_slice)
     }
 
     /// Everything that was dirty has been committed: what comes next goes into new chunks.
     pub fn committed(&mut self) {
         for slice in self.windows.values_mut().flat_map(|slices| &mut slices.slices) {
-            if !slice.fresh.is_empty() {
-                slice.fresh.clear();
-                slice.chunks += 1;
-            }
+            slice.chunks += slice.fresh_chunks();
+            slice.fresh.clear();
         }
     }
 
@@ -201,7 +201,7 @@ impl Slices {
 
     fn drop_oldest(&mut self, window: u64, dirty: &mut impl FnMut(ChunkKey)) -> usize {
         let Some(slice) = self.slices.pop_front() else { return 0 };
-        for chunk in 0..slice.chunks {
+        for chunk in 0..slice.chunks + slice.fresh_chunks() {
             dirty(ChunkKey { window, slice: slice.number, chunk });
         }
         slice.identities.len()
@@ -212,6 +212,19 @@ impl Slice {
     fn new(number: u64, room: usize) -> Self {
         let identities = HashSet::with_capacity_and_hasher(room, BuildHasherDefault::default());
         Self { number, identities, chunks: 0, fresh: Vec::new() }
+    }
+
+    /// Puts an identity down to be committed; tells the number of its chunk.
+    fn record(&mut self, identity: Fingerprint) -> u32 {
+        if self.fresh.last().is_none_or(|chunk| chunk.len() >= CHUNK_KEYS_MAX) {
+            self.fresh.push(Vec::new());
+        }
+        self.fresh.last_mut().expect("pushed above").push(identity);
+        self.chunks + self.fresh_chunks() - 1
+    }
+
+    fn fresh_chunks(&self) -> u32 {
+        u32::try_from(self.fresh.len()).expect("a commit is far smaller than this")
     }
 
     fn expires(&self, window: u64) -> Timestamp {
@@ -254,6 +267,19 @@ mod tests {
         dedupe.touch(minutes(50), HOUR, identity(1), dirty);
         dedupe.expire(minutes(100), dirty);
         assert_eq!(dedupe.note(minutes(100), HOUR, identity(1), dirty), Seen::Duplicate);
+    }
+
+    #[test]
+    fn one_commit_of_many_identities_is_many_chunks() {
+        let mut dedupe = Dedupe::new(100_000);
+        let mut keys = std::collections::BTreeSet::new();
+        for number in 0..40_000 {
+            dedupe.note(minutes(0), HOUR, identity(number), &mut |key| drop(keys.insert(key)));
+        }
+        let sizes: Vec<_> = keys.iter().map(|key| dedupe.chunk(*key).map_or(0, <[_]>::len)).collect();
+        assert_eq!(sizes, [CHUNK_KEYS_MAX, CHUNK_KEYS_MAX, 40_000 - 2 * CHUNK_KEYS_MAX]);
+        dedupe.committed();
+        dedupe.note(minutes(0), HOUR, identity(50_000), &mut |key| assert_eq!(key.chunk, 3));
     }
 
     #[test]

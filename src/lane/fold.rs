@@ -80,7 +80,7 @@ impl Lane {
                 Seen::Duplicate => self.repeat(id, observation, Reason::Identity, effects),
             },
             Judgement::Duplicate(reason) => self.repeat(id, observation, reason, effects),
-            Judgement::Suppressed(reason) => self.books.settle_new(Outcome::Suppressed, reason),
+            Judgement::Suppressed(reason) => self.books.settle_new(Outcome::Suppressed, reason, 1),
         }
     }
 
@@ -91,7 +91,7 @@ impl Lane {
 
     /// One more time what is known: counted on its conversation, shown in its next message.
     fn repeat(&mut self, id: Fingerprint, observation: &Observation<'_>, reason: Reason, effects: &mut Effects) {
-        self.books.settle_new(Outcome::Duplicate, reason);
+        self.books.settle_new(Outcome::Duplicate, reason, 1);
         if let Some(conversation) = self.conversations.get_mut(&id) {
             conversation.digest.repeats = conversation.digest.repeats.saturating_add(1);
             conversation.last_heard = self.now;
@@ -108,9 +108,7 @@ impl Lane {
         if repeats == 0 {
             return;
         }
-        for _ in 0..repeats {
-            self.books.settle_new(Outcome::Duplicate, Reason::Intake);
-        }
+        self.books.settle_new(Outcome::Duplicate, Reason::Intake, repeats as u64);
         let id = self.conversation_id(route, key);
         if let Some(conversation) = self.conversations.get_mut(&id) {
             let repeats = u32::try_from(repeats).unwrap_or(u32::MAX);
@@ -139,7 +137,7 @@ impl Lane {
         }
         conversation.remember(observation, bounds.alerts_per_conversation_max);
         if conversation.muted {
-            return self.books.settle_new(Outcome::Suppressed, Reason::Muted);
+            return self.books.settle_new(Outcome::Suppressed, Reason::Muted, 1);
         }
         if kind == Kind::Thread {
             let waiting: usize = conversation.words.iter().map(|said| said.text.len()).sum();
@@ -178,7 +176,7 @@ impl Lane {
     }
 
     fn dead_letter(&mut self, observation: &Observation<'_>, reason: Reason, effects: &mut Effects) {
-        self.books.settle_new(Outcome::DeadLettered, reason);
+        self.books.settle_new(Outcome::DeadLettered, reason, 1);
         effects.dead_letters.push(DeadLetter {
             reason,
             channel: self.policy.routes.get(observation.route).map_or_else(|| "".into(), |route| route.channel.clone()),
