@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hmac::{Hmac, KeyInit, Mac};
+use metrics_exporter_prometheus::PrometheusBuilder;
 use missived::config;
 use missived::event::Timestamp;
 use missived::event::frame::{Learned, LedgerRecord};
@@ -78,7 +79,7 @@ async fn start(settings: Settings, bootstrap: &str) -> (SocketAddr, watch::Sende
         body_timeout: settings.body_timeout,
         kafka_timeout: settings.kafka_timeout,
         connections_max: settings.connections_max,
-        doors: vec![door("ops", &[SECRET, "next"]), door("open", &[])],
+        doors: vec![door("ops", &[SECRET, "next"]), door("open", &[]), door("counted", &[SECRET])],
     });
     let (stop, stopped) = watch::channel(false);
     let clock = Arc::new(|| Timestamp::from_millis(1_795_317_120_000));
@@ -432,4 +433,36 @@ async fn a_stop_lets_the_request_under_way_finish_and_takes_no_other() {
     assert_eq!(status(&read(&mut under_way).await), "200");
     timeout(PATIENCE, stage.server).await.expect("ended in time").expect("ended in peace");
     assert!(TcpStream::connect(stage.address).await.is_err());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_request_is_counted_once_under_the_channel_and_the_name_of_its_end() {
+    let recorder = PrometheusBuilder::new().build_recorder();
+    let handle = recorder.handle();
+    metrics::set_global_recorder(recorder).expect("the only recorder of these tests");
+    let stage = stage(USUAL).await;
+    let body = reply("m-1");
+    let line = format!("X-Hook-Signature: {}", signature(SECRET, &body));
+    let close = "Connection: close";
+    for row in [
+        request("/hooks/counted", &[&line, close], &body),
+        request("/hooks/counted", &[&line, close], &body),
+        request("/hooks/counted", &[&line], "{}"),
+        request("/hooks/counted", &[], "{}"),
+        request("/hooks/stranger", &[&line], &body),
+        "nonsense\r\n\r\n".to_owned(),
+    ] {
+        send(stage.address, &row).await;
+    }
+    let text = handle.render();
+    let count = |channel: &str, outcome: &str| {
+        let name = format!("missived_hook_requests_total{{channel=\"{channel}\",outcome=\"{outcome}\"}} ");
+        let line = text.lines().find_map(|line| line.strip_prefix(&name)).unwrap_or_else(|| panic!("{name} in {text}"));
+        line.parse::<u64>().expect("a number")
+    };
+    let outcomes = ["accepted", "repeated", "signature_wrong", "signature_missing", "kafka_late", "unknown_channel"];
+    assert_eq!(outcomes.map(|outcome| count("counted", outcome)), [1, 1, 1, 1, 0, 0]);
+    assert!(count("unknown", "unknown_channel") >= 1);
+    assert!(count("unknown", "malformed") >= 1);
+    assert!(!text.contains("stranger"), "{text}");
 }

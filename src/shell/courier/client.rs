@@ -224,3 +224,5 @@ impl std::fmt::Debug for Client {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tls_tests;

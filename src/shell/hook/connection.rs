@@ -32,7 +32,7 @@ const LINGER: Duration = Duration::from_secs(1);
 
 /// Serves requests until either side ends it, or the one under way when `stop` becomes true.
 pub(super) async fn serve(stream: TcpStream, hook: Arc<Hook>, mut stop: watch::Receiver<bool>) {
-    let bytes_max = hook.config.body_bytes_max;
+    let (bytes_max, counting) = (hook.config.body_bytes_max, Arc::clone(&hook));
     let service = service_fn(move |request| {
         let hook = Arc::clone(&hook);
         Box::pin(async move { hook.answer(request).await })
@@ -48,10 +48,13 @@ pub(super) async fn serve(stream: TcpStream, hook: Arc<Hook>, mut stop: watch::R
             }
         }
     };
-    match ended {
-        Ok(()) => linger(connection.into_parts().io.into_inner(), bytes_max).await,
-        Err(error) => tracing::debug!(%error, "webhook connection broke"),
+    if let Err(error) = ended {
+        tracing::debug!(%error, "webhook connection broke");
+        if error.is_parse() {
+            counting.malformed();
+        }
     }
+    linger(connection.into_parts().io.into_inner(), bytes_max).await;
 }
 
 /// No `Date`: refusals are the same bytes at any time.

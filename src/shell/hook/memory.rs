@@ -63,13 +63,13 @@ impl Memory {
         match entries.by_key.get(&key) {
             Some(Entry::Underway(progress)) => return Turn::Repeat(progress.clone()),
             Some(Entry::Done { until }) if now < *until => return Turn::Known,
-            Some(Entry::Done { .. }) | None => {}
+            Some(Entry::Done { .. }) => entries.forget(&key),
+            None => {}
         }
         if entries.by_key.len().saturating_sub(entries.done.len()) >= UNDERWAY_MAX {
             return Turn::Full;
         }
         let (sender, receiver) = watch::channel(Progress::Underway);
-        entries.done.retain(|(done, _)| *done != key);
         entries.by_key.insert(key.clone(), Entry::Underway(receiver));
         Turn::First(Writer { memory: Arc::clone(self), key, progress: sender })
     }
@@ -80,6 +80,11 @@ impl Memory {
 }
 
 impl Entries {
+    fn forget(&mut self, key: &ReplayKey) {
+        self.by_key.remove(key);
+        self.done.retain(|(done, _)| done != key);
+    }
+
     fn finish(&mut self, now: Timestamp, key: &ReplayKey) {
         let until = now + key.remembered_for();
         self.by_key.insert(key.clone(), Entry::Done { until });
@@ -128,5 +133,83 @@ pub(super) async fn outcome(mut progress: watch::Receiver<Progress>) -> Progress
     match progress.wait_for(|progress| *progress != Progress::Underway).await {
         Ok(progress) => *progress,
         Err(_) => Progress::Failed(Unwritten::Rejected),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::hook::{Door, Doors, Head, Protocol, hear};
+    use crate::missive::ChannelType;
+
+    const NOW: Timestamp = Timestamp::from_millis(1_795_317_120_000);
+
+    /// The key of a webhook, at a door that takes anything.
+    fn key(body: &str) -> ReplayKey {
+        let door = Door { channel: "ops".into(), kind: ChannelType::Text, lane: "default".into(), secrets: Vec::new() };
+        let doors = Doors::new([door], 1_000);
+        let headers = [("host", "h".as_bytes())].into_iter().collect();
+        let head = Head { protocol: Protocol::Http11, method: "POST", path: "/hooks/ops", headers };
+        let mut proving = doors.admit(&head).expect("admitted");
+        proving.push(body.as_bytes()).expect("small");
+        let proven = proving.finish().expect("believed");
+        let heard = hear(proven.door, &proven.body).expect("readable");
+        ReplayKey::new("ops", &heard, &proven.body)
+    }
+
+    fn message(number: usize) -> ReplayKey {
+        key(&format!(r#"{{"message":{{"id":"{number}"}}}}"#))
+    }
+
+    fn first(memory: &Arc<Memory>, now: Timestamp, key: ReplayKey) -> Writer {
+        match memory.turn(now, key) {
+            Turn::First(writer) => writer,
+            Turn::Repeat(_) | Turn::Known | Turn::Full => panic!("not the first"),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_repeat_hears_how_the_first_one_went_and_a_failure_is_forgotten() {
+        let memory = Arc::new(Memory::default());
+        let writer = first(&memory, NOW, message(1));
+        let Turn::Repeat(repeat) = memory.turn(NOW, message(1)) else { panic!("not a repeat") };
+        writer.failed(Unwritten::Rejected);
+        assert_eq!(outcome(repeat).await, Progress::Failed(Unwritten::Rejected));
+        let writer = first(&memory, NOW, message(1));
+        let Turn::Repeat(repeat) = memory.turn(NOW, message(1)) else { panic!("not a repeat") };
+        drop(writer);
+        assert_eq!(outcome(repeat).await, Progress::Failed(Unwritten::Rejected), "a writer that died has failed");
+        first(&memory, NOW, message(1)).written(NOW);
+        assert!(matches!(memory.turn(NOW, message(1)), Turn::Known));
+    }
+
+    #[test]
+    fn a_message_is_remembered_for_a_day_and_a_rule_may_soon_fire_again() {
+        let rows = [(message(1), 86_400), (key(r#"{"rule":{"type":"conversation_closed"}}"#), 60)];
+        for (key, secs) in rows {
+            let memory = Arc::new(Memory::default());
+            let (last, over) = (Duration::from_millis(secs * 1_000 - 1), Duration::from_secs(secs));
+            first(&memory, NOW, key.clone()).written(NOW);
+            assert!(matches!(memory.turn(NOW + last, key.clone()), Turn::Known), "{key:?}");
+            first(&memory, NOW + over, key.clone()).written(NOW + over);
+            assert!(matches!(memory.turn(NOW + over + last, key.clone()), Turn::Known), "{key:?}, again");
+        }
+    }
+
+    #[test]
+    fn no_more_than_so_many_are_under_way_or_remembered() {
+        let memory = Arc::new(Memory::default());
+        let writers: Vec<_> = (0..UNDERWAY_MAX).map(|number| first(&memory, NOW, message(number))).collect();
+        assert!(matches!(memory.turn(NOW, message(UNDERWAY_MAX)), Turn::Full));
+        writers.into_iter().for_each(|writer| writer.written(NOW));
+        for number in UNDERWAY_MAX..=DONE_MAX {
+            first(&memory, NOW, message(number)).written(NOW);
+        }
+        assert!(matches!(memory.turn(NOW, message(DONE_MAX)), Turn::Known));
+        assert!(matches!(memory.turn(NOW, message(1)), Turn::Known));
+        first(&memory, NOW, message(0)).written(NOW);
+        assert_eq!(memory.lock().by_key.len(), DONE_MAX);
     }
 }

@@ -62,6 +62,8 @@ pub(super) enum Outcome {
     /// Proven, and nothing in it to hand on.
     Probe,
     Refused(Refusal),
+    /// Not HTTP, or a head over the limits: answered before it came to us.
+    Malformed,
     Unwritten(Unwritten),
 }
 
@@ -78,7 +80,7 @@ pub(super) enum Unwritten {
 
 impl Outcome {
     fn all() -> impl Iterator<Item = Self> {
-        let fixed = [Self::Accepted, Self::Repeated, Self::Probe];
+        let fixed = [Self::Accepted, Self::Repeated, Self::Probe, Self::Malformed];
         let unwritten = [Unwritten::Late, Unwritten::Rejected, Unwritten::Busy].map(Self::Unwritten);
         fixed.into_iter().chain(unwritten).chain(Refusal::ALL.map(Self::Refused))
     }
@@ -89,6 +91,7 @@ impl Outcome {
             Self::Repeated => "repeated",
             Self::Probe => "probe",
             Self::Refused(refusal) => refusal.reason(),
+            Self::Malformed => "malformed",
             Self::Unwritten(Unwritten::Late) => "kafka_late",
             Self::Unwritten(Unwritten::Rejected) => "kafka_rejected",
             Self::Unwritten(Unwritten::Busy) => "busy",

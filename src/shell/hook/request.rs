@@ -50,6 +50,11 @@ impl Hook {
         Self { config, doors, outlet, memory: Arc::default(), counters, clock }
     }
 
+    /// A request ended before it was one: hyper has answered it.
+    pub(super) fn malformed(&self) {
+        self.counters.count(None, Outcome::Malformed);
+    }
+
     pub(super) async fn answer(&self, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
         let framed = match request.headers().contains_key(TRANSFER_ENCODING) {
             true => Framed::ByChunks,
@@ -141,6 +146,7 @@ fn response(outcome: Outcome, framed: Framed) -> Response<Full<Bytes>> {
         Outcome::Accepted | Outcome::Repeated | Outcome::Probe => taken(),
         Outcome::Unwritten(Unwritten::Late | Unwritten::Rejected | Unwritten::Busy) => try_later(),
         Outcome::Refused(refusal) => refused(refusal),
+        Outcome::Malformed => refused(Refusal::Framing),
     };
     if framed == Framed::ByChunks {
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
