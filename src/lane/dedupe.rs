@@ -274,7 +274,9 @@ mod tests {
         let mut dedupe = Dedupe::new(100_000);
         let mut keys = std::collections::BTreeSet::new();
         for number in 0..40_000 {
-            dedupe.note(minutes(0), HOUR, identity(number), &mut |key| drop(keys.insert(key)));
+            dedupe.note(minutes(0), HOUR, identity(number), &mut |key| {
+                keys.insert(key);
+            });
         }
         let sizes: Vec<_> = keys.iter().map(|key| dedupe.chunk(*key).map_or(0, <[_]>::len)).collect();
         assert_eq!(sizes, [CHUNK_KEYS_MAX, CHUNK_KEYS_MAX, 40_000 - 2 * CHUNK_KEYS_MAX]);

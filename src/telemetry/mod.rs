@@ -6,6 +6,7 @@
 //! Balance sheet: `missived_events_total` over all outcomes, plus `missived_events_pending`, is
 //! `missived_events_consumed_total`, once nothing is on its way through the ledger.
 
+pub mod hook;
 mod names;
 
 use std::collections::BTreeMap;
@@ -95,6 +96,7 @@ impl Telemetry {
             tracing::debug!("a metrics recorder is in place already");
         }
         names::describe();
+        hook::describe();
         Self { recorder: handle, intake: Mutex::default(), lanes: Mutex::default() }
     }
 

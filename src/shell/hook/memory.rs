@@ -9,9 +9,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
 
-use super::metrics::Unwritten;
 use crate::event::Timestamp;
 use crate::hook::ReplayKey;
+use crate::telemetry::hook::Unwritten;
 
 /// The most requests that are remembered as done.
 pub(super) const DONE_MAX: usize = 65_536;

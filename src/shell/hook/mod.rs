@@ -15,7 +15,6 @@
 
 pub mod connection;
 mod memory;
-pub mod metrics;
 mod outlet;
 mod request;
 
@@ -80,7 +79,7 @@ async fn connection_of(stream: TcpStream, permit: OwnedSemaphorePermit, hook: Ar
 }
 
 async fn not_accepted(error: &io::Error) {
-    metrics::not_accepted();
+    crate::telemetry::hook::not_accepted();
     tracing::warn!(%error, "webhook connection not accepted");
     sleep(ACCEPT_PAUSE).await;
 }

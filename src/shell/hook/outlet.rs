@@ -11,10 +11,10 @@ use rdkafka::producer::future_producer::DeliveryFuture;
 use rdkafka::producer::{FutureProducer, FutureRecord};
 use tokio::time::timeout;
 
-use super::metrics::{LessonLost, Unwritten, lesson_lost};
 use crate::event::Timestamp;
 use crate::event::frame::{Lesson, write_lesson};
 use crate::hook::{Door, Heard, ReplyRecord};
+use crate::telemetry::hook::{LessonLost, Unwritten, lesson_lost};
 
 /// How much longer than its reply a lesson may take before nobody waits for it.
 const LESSON_GRACE: Duration = Duration::from_secs(1);

@@ -16,10 +16,10 @@ use tokio::time::timeout;
 
 use super::Clock;
 use super::memory::{self, Memory, Progress, Turn, Writer};
-use super::metrics::{Counters, Outcome, Unwritten};
 use super::outlet::{Outlet, Writing};
 use crate::config;
 use crate::hook::{Doors, Head, Heard, Protocol, Proven, Proving, Refusal, ReplayKey, hear};
+use crate::telemetry::hook::{Counters, Outcome, Unwritten};
 
 /// What a caller is asked to wait when Kafka is away.
 const RETRY_AFTER_SECS: HeaderValue = HeaderValue::from_static("5");

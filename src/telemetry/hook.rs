@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 
-use metrics::{Counter, counter};
+use metrics::{Counter, Unit, counter, describe_counter};
 
 use crate::hook::Refusal;
 
@@ -22,9 +22,15 @@ pub const ACCEPT_ERRORS: &str = "missived_hook_accept_errors_total";
 /// The channel label of requests that name no channel of ours.
 pub const UNKNOWN: &str = "unknown";
 
+pub(super) fn describe() {
+    describe_counter!(REQUESTS, Unit::Count, "Requests to the hook endpoint, by channel and outcome");
+    describe_counter!(LESSONS_LOST, Unit::Count, "Lessons about conversations that did not reach the ledger");
+    describe_counter!(ACCEPT_ERRORS, Unit::Count, "Connections to the hook endpoint that could not be accepted");
+}
+
 /// Why a lesson is lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum LessonLost {
+pub enum LessonLost {
     /// No partition is known for the lane.
     NoPartition,
     Rejected,
@@ -43,18 +49,18 @@ impl LessonLost {
 }
 
 /// Counts a lesson that did not reach the ledger.
-pub(super) fn lesson_lost(why: LessonLost) {
+pub fn lesson_lost(why: LessonLost) {
     counter!(LESSONS_LOST, "reason" => why.label()).increment(1);
 }
 
 /// Counts a connection that could not be accepted.
-pub(super) fn not_accepted() {
+pub fn not_accepted() {
     counter!(ACCEPT_ERRORS).increment(1);
 }
 
 /// How a request ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Outcome {
+pub enum Outcome {
     /// Kafka has it.
     Accepted,
     /// Kafka had it already.
@@ -69,7 +75,7 @@ pub(super) enum Outcome {
 
 /// Why Kafka doesn't have it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Unwritten {
+pub enum Unwritten {
     /// Not acknowledged in time; it may still be.
     Late,
     /// Kafka, or the client's full queue, said no.
@@ -85,7 +91,7 @@ impl Outcome {
         fixed.into_iter().chain(unwritten).chain(Refusal::ALL.map(Self::Refused))
     }
 
-    pub(super) const fn label(self) -> &'static str {
+    pub const fn label(self) -> &'static str {
         match self {
             Self::Accepted => "accepted",
             Self::Repeated => "repeated",
@@ -100,19 +106,19 @@ impl Outcome {
 }
 
 /// The counters of all doors, made once.
-pub(super) struct Counters {
+pub struct Counters {
     by_channel: HashMap<Box<str>, HashMap<Outcome, Counter>>,
     unknown: HashMap<Outcome, Counter>,
 }
 
 impl Counters {
-    pub(super) fn new<'c>(channels: impl IntoIterator<Item = &'c str>) -> Self {
+    pub fn new<'c>(channels: impl IntoIterator<Item = &'c str>) -> Self {
         let by_channel = channels.into_iter().map(|channel| (channel.into(), of_channel(channel))).collect();
         Self { by_channel, unknown: of_channel(UNKNOWN) }
     }
 
     /// Counts one request.
-    pub(super) fn count(&self, channel: Option<&str>, outcome: Outcome) {
+    pub fn count(&self, channel: Option<&str>, outcome: Outcome) {
         let counters = channel.and_then(|channel| self.by_channel.get(channel)).unwrap_or(&self.unknown);
         if let Some(counter) = counters.get(&outcome) {
             counter.increment(1);
