@@ -37,6 +37,15 @@ pub enum Told {
     RolledUp,
 }
 
+/// A message without news that a firing conversation owes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Owed {
+    /// It still fires, and events still say so.
+    Repeat,
+    /// It was firing, and nothing has been heard since.
+    Stale,
+}
+
 /// What a conversation is about.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Subject {
@@ -109,6 +118,9 @@ pub struct Conversation {
     pub members: BTreeMap<Fingerprint, Member>,
     /// How many were firing when last told.
     pub firing_told: u32,
+    pub owed: Option<Owed>,
+    /// Silence has been told, and has not been broken since.
+    pub stale_told: bool,
     pub digest: Digest,
     pub words: VecDeque<Said>,
     pub in_flight: Option<InFlight>,
@@ -133,6 +145,8 @@ impl Conversation {
             all_resolved_at: None,
             members: BTreeMap::new(),
             firing_told: 0,
+            owed: None,
+            stale_told: false,
             digest: Digest::default(),
             words: VecDeque::new(),
             in_flight: None,
@@ -207,6 +221,18 @@ impl Conversation {
         self.members.values().filter(|member| member.state == State::Firing).map(|member| member.urgency).min()
     }
 
+    /// Something was heard of it.
+    pub const fn heard(&mut self, now: Timestamp) {
+        self.last_heard = now;
+        self.stale_told = false;
+    }
+
+    /// Whether it fires, has been told, and has nothing else to say.
+    pub fn fires_quietly(&self) -> bool {
+        let told = self.kind() == Kind::Alert && self.told == Told::Opened && !self.muted;
+        told && !self.has_untold() && self.firing() > 0
+    }
+
     /// Something waits to be told, in flight or not.
     pub fn has_untold(&self) -> bool {
         !self.digest.is_empty() || self.in_flight.is_some()
@@ -225,6 +251,8 @@ impl Conversation {
         self.muted = false;
         self.all_resolved_at = None;
         self.firing_told = 0;
+        self.owed = None;
+        self.stale_told = false;
         self.members.retain(|_, member| member.state == State::Firing);
     }
 

@@ -94,8 +94,9 @@ impl Lane {
         self.books.settle_new(Outcome::Duplicate, reason, 1);
         if let Some(conversation) = self.conversations.get_mut(&id) {
             conversation.digest.repeats = conversation.digest.repeats.saturating_add(1);
-            conversation.last_heard = self.now;
+            conversation.heard(self.now);
             effects.dirty.insert(StateKey::Conversation(id));
+            self.owe_repeat(id, effects);
         }
         if observation.state == State::Firing
             && let Some(route) = self.policy.routes.get(observation.route)
@@ -113,8 +114,9 @@ impl Lane {
         if let Some(conversation) = self.conversations.get_mut(&id) {
             let repeats = u32::try_from(repeats).unwrap_or(u32::MAX);
             conversation.digest.repeats = conversation.digest.repeats.saturating_add(repeats);
-            conversation.last_heard = self.now;
+            conversation.heard(self.now);
             effects.dirty.insert(StateKey::Conversation(id));
+            self.owe_repeat(id, effects);
         }
     }
 
@@ -130,7 +132,7 @@ impl Lane {
         self.tally.unknown_routes += u64::from(route.is_none());
         let (now, bounds) = (self.now, self.policy.bounds);
         let conversation = self.conversations.entry(id).or_insert_with(|| open(now, observation, kind));
-        conversation.last_heard = now;
+        conversation.heard(now);
         effects.dirty.insert(StateKey::Conversation(id));
         if let Some(route) = &route {
             renew(conversation, route, observation, now);

@@ -25,6 +25,8 @@ mod release;
 mod schedule;
 mod state;
 mod storm;
+#[cfg(test)]
+mod tests;
 mod words;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};

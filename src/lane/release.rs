@@ -6,13 +6,13 @@
 
 use std::time::Duration;
 
-use super::conversation::{Conversation, InFlight, Phase, Subject, Told};
+use super::conversation::{Conversation, InFlight, Owed, Phase, Subject, Told};
 use super::pacing::Turn;
 use super::schedule::{Place, Tier};
 use super::storm::Opening;
-use super::words::say;
+use super::words::{say, say_again};
 use super::{Blocked, Delivery, DeliveryId, Effects, Lane, StateKey};
-use crate::event::{Fingerprint, Kind, Timestamp, Urgency};
+use crate::event::{Fingerprint, Kind, Timestamp, Timing, Urgency};
 use crate::missive::{Channel, Message, Repeat, RoutingKey};
 
 /// What a placement decides.
@@ -35,7 +35,45 @@ impl Lane {
                 effects,
             );
         }
+        self.owe_silence(id, effects);
         self.place(id, effects);
+    }
+
+    /// Events still say that it fires: it is told again when its interval has passed.
+    pub(super) fn owe_repeat(&mut self, id: Fingerprint, effects: &mut Effects) {
+        let Some(conversation) = self.conversations.get(&id).filter(|conversation| conversation.fires_quietly()) else {
+            return;
+        };
+        let interval = self.timing(conversation).map(|timing| timing.repeat_interval);
+        let due = conversation.last_sent.zip(interval).map(|(sent, interval)| sent + interval);
+        if due.is_some_and(|due| due <= self.now) {
+            self.owe(id, Owed::Repeat, effects);
+        }
+    }
+
+    /// It fires, and nothing has been heard of it for too long: silence is no resolve, and is told as what it is.
+    fn owe_silence(&mut self, id: Fingerprint, effects: &mut Effects) {
+        let Some(conversation) = self.conversations.get(&id).filter(|conversation| conversation.fires_quietly()) else {
+            return;
+        };
+        let stale_at = self.timing(conversation).map(|timing| conversation.last_heard + timing.stale_after);
+        if !conversation.stale_told && stale_at.is_some_and(|at| at <= self.now) {
+            self.owe(id, Owed::Stale, effects);
+        }
+    }
+
+    fn owe(&mut self, id: Fingerprint, owed: Owed, effects: &mut Effects) {
+        if let Some(conversation) = self.conversations.get_mut(&id) {
+            conversation.owed = Some(owed);
+            effects.dirty.insert(StateKey::Conversation(id));
+            self.place(id, effects);
+        }
+    }
+
+    fn timing(&self, conversation: &Conversation) -> Option<Timing> {
+        let Subject::Route { route, .. } = &conversation.subject else { return None };
+        let urgency = conversation.worst_firing().unwrap_or(Urgency::Normal);
+        self.policy.routes.get(route).map(|route| *route.timing(urgency))
     }
 
     /// Puts a conversation where it belongs now.
@@ -132,11 +170,19 @@ impl Lane {
     }
 
     fn standing_silent(&self, conversation: &Conversation) -> Standing {
-        let kept = self.kept_for(conversation);
-        match (conversation.firing(), kept) {
+        if conversation.owed.is_some() && self.channel_of(conversation).is_some() {
+            return Standing::At(Place::Ready { tier: tier_of(conversation, None), waiting_since: self.now });
+        }
+        match (conversation.firing(), self.kept_for(conversation)) {
             (0, Some(kept)) if conversation.last_heard + kept <= self.now => Standing::Forget,
             (0, Some(kept)) => Standing::At(Place::Later(conversation.last_heard + kept)),
-            _ => Standing::Nothing,
+            _ if conversation.stale_told || !conversation.fires_quietly() => Standing::Nothing,
+            _ => match self.timing(conversation) {
+                Some(timing) => {
+                    Standing::At(Place::Later((conversation.last_heard + timing.stale_after).max(self.now)))
+                }
+                None => Standing::Nothing,
+            },
         }
     }
 
@@ -251,7 +297,12 @@ impl Lane {
         let Some(conversation) = self.conversations.get_mut(&id) else { return };
         let digest = std::mem::take(&mut conversation.digest);
         let (said, covers) = take_words(conversation, &digest, words_max);
-        let words = say(now, conversation, &digest, &said, &zone);
+        let owed = conversation.owed.take().filter(|_| digest.is_empty());
+        conversation.stale_told |= owed == Some(Owed::Stale);
+        let words = match owed {
+            Some(owed) => say_again(conversation, owed, digest.repeats, &zone),
+            None => say(now, conversation, &digest, &said, &zone),
+        };
         conversation.firing_told = conversation.firing();
         conversation.sequence = (conversation.sequence + 1).max(now.as_millis());
         if covers < digest.counts.total() {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use jiff::tz::TimeZone;
 
-use super::conversation::{Conversation, Said};
+use super::conversation::{Conversation, Owed, Said};
 use super::digest::{Digest, Line};
 use crate::event::{Kind, State, Timestamp, Urgency};
 use crate::missive::Colour;
@@ -31,6 +31,24 @@ pub fn say(now: Timestamp, conversation: &Conversation, digest: &Digest, words: 
         Kind::Record => record(now, conversation, digest, zone),
         Kind::Thread => thread(conversation, words),
     }
+}
+
+/// Says again what is known of a conversation that fires, or that nothing has been heard of it.
+pub fn say_again(conversation: &Conversation, owed: Owed, repeats: u32, zone: &TimeZone) -> Words {
+    let title = clean(&conversation.title);
+    let firing = count(conversation.firing());
+    let worst = conversation.worst_firing().unwrap_or(Urgency::Normal);
+    let mut body = match owed {
+        Owed::Repeat => format!("{} Still firing: {title} ({firing})", mark(State::Firing, worst)),
+        Owed::Stale => {
+            let heard = local(conversation.last_heard, zone);
+            format!("⚪ Nothing heard since {heard}: {title}, {firing} firing then\nNot resolved, as far as is known.")
+        }
+    };
+    if repeats > 0 {
+        let _ = write!(body, "\n{} repeats since the last message", count(repeats));
+    }
+    Words { sender: title.clone(), subject: title, body, colour: Some(Colour::Warning) }
 }
 
 fn alert(now: Timestamp, conversation: &Conversation, digest: &Digest, zone: &TimeZone) -> Words {

@@ -1,0 +1,322 @@
+//! A lane from outside: what it is told, what it sends.
+//!
+//! Each test is a short story in virtual time; a Missive that takes everything answers after 100 ms. Long stories with crashes
+//! and failures are the simulator's.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::policy::{Bounds, Horizons, Limits, OnDoubt, Policy, Retry, RoutePolicy};
+use super::release::tests_support::channel;
+use super::*;
+use crate::event::frame::LedgerRecord;
+use crate::event::{Facts, FrameBuilder, Kind, Observation, State, Timing};
+use crate::missive::answer::Status;
+
+const HOUR: Duration = Duration::from_secs(3600);
+const START: u64 = 1_795_317_120_000;
+
+fn policy() -> Policy {
+    let timing = |wait, interval| Timing {
+        group_wait: Duration::from_secs(wait),
+        group_interval: Duration::from_secs(interval),
+        repeat_interval: HOUR * 4,
+        stale_after: HOUR * 24,
+        episode_gap: Duration::from_secs(1_800),
+    };
+    let route = |name: &str, kind| RoutePolicy {
+        name: name.into(),
+        channel: "ops".into(),
+        kind,
+        window: HOUR,
+        timing: timing(5, 60),
+        timing_critical: timing(0, 60),
+    };
+    let routes = [route("alerts", Kind::Alert), route("deals", Kind::Record), route("chat", Kind::Thread)];
+    Policy {
+        lane: "default".into(),
+        namespace: "t".into(),
+        limits: Limits {
+            concurrent: 5,
+            per_minute: 300,
+            per_quarter_hour: 900,
+            critical_share_percent: 20,
+            skew_margin: Duration::from_secs(1),
+            request_timeout: Duration::from_secs(10),
+            send_within: Duration::from_secs(2),
+            retry_after_max: Duration::from_secs(900),
+        },
+        retry: Retry { first: Duration::from_secs(1), longest: Duration::from_secs(300) },
+        horizons: Horizons {
+            critical: Duration::from_secs(30),
+            normal: Duration::from_secs(300),
+            low: Duration::from_secs(900),
+        },
+        bounds: Bounds {
+            dedupe_keys_max: 100_000,
+            conversations_max: 10_000,
+            alerts_per_conversation_max: 100,
+            digest_lines_max: 10,
+            line_bytes_max: 500,
+            thread_bytes_max: 100_000,
+        },
+        on_doubt: OnDoubt::Resend,
+        channels: HashMap::from([("ops".into(), channel(10, 20, Duration::from_secs(300)))]),
+        routes: routes.into_iter().map(|route| (route.name.clone(), route)).collect(),
+    }
+}
+
+struct Story {
+    lane: Lane,
+    key: HashKey,
+    now: Timestamp,
+    effects: Effects,
+    offset: i64,
+    /// Bodies that Missive took, in order.
+    told: Vec<String>,
+}
+
+impl Story {
+    fn new() -> Self {
+        let key = HashKey::new([3; 16]);
+        Self {
+            lane: Lane::new(Arc::new(policy()), key.clone(), 1),
+            key,
+            now: Timestamp::from_millis(START),
+            effects: Effects::default(),
+            offset: 0,
+            told: Vec::new(),
+        }
+    }
+
+    /// One alert of one group, at the present moment.
+    fn alert(&mut self, group: &str, alert: &str, state: State, urgency: Urgency) {
+        let entity = self.key.fingerprint(&[group.as_bytes(), alert.as_bytes()]);
+        let since = self.now;
+        self.observe("alerts", group, entity, state, urgency, Some(since));
+    }
+
+    fn observe(
+        &mut self,
+        route: &str,
+        conversation: &str,
+        entity: Fingerprint,
+        state: State,
+        urgency: Urgency,
+        since: Option<Timestamp>,
+    ) {
+        let bits = entity.as_u128().to_le_bytes();
+        let moment = since.map_or(0, Timestamp::as_millis).to_le_bytes();
+        self.offset += 1;
+        let observation = Observation {
+            position: Position { offset: self.offset, index: 0 },
+            route,
+            at: self.now,
+            old: false,
+            entity,
+            identity: self.key.fingerprint(&[&bits, &[state as u8], &moment]),
+            state,
+            urgency,
+            since,
+            conversation: Cow::Borrowed(conversation),
+            facts: Facts { title: Cow::Borrowed("alert"), text: Cow::Borrowed(conversation), ..Facts::default() },
+        };
+        let mut builder = FrameBuilder::default();
+        builder.push(&observation);
+        let mut bytes = Vec::new();
+        builder.seal("default", "topic", 0, &mut bytes);
+        let Ok(LedgerRecord::Frame(frame)) = LedgerRecord::read(&bytes) else { panic!("a frame") };
+        self.lane.step(self.now, Input::Observed(&frame), &mut self.effects);
+    }
+
+    /// Lets time pass; Missive takes whatever is sent.
+    fn pass(&mut self, span: Duration) {
+        let end = self.now + span;
+        loop {
+            let sends = std::mem::take(&mut self.effects).sends;
+            self.lane.committed();
+            if !sends.is_empty() {
+                self.now = self.now + Duration::from_millis(100);
+            }
+            for delivery in sends {
+                let body: serde_json::Value = serde_json::from_slice(&delivery.body).expect("JSON");
+                self.told.push(body["messages"]["body"].as_str().expect("a body").to_owned());
+                let answer = Answer::Status(Status { code: 201, ..Status::default() });
+                self.lane.step(self.now, Input::Answered { id: delivery.id, answer }, &mut self.effects);
+            }
+            if !self.effects.sends.is_empty() {
+                continue;
+            }
+            match self.lane.next_wakeup().filter(|at| *at <= end) {
+                Some(at) => {
+                    self.now = self.now.max(at);
+                    self.lane.step(self.now, Input::Tick, &mut self.effects);
+                }
+                None => break,
+            }
+        }
+        self.now = self.now.max(end);
+        assert!(self.lane.books().balance(), "{:?}", self.lane.books());
+    }
+
+    fn last(&self) -> &str {
+        self.told.last().map_or("", String::as_str)
+    }
+}
+
+fn secs(number: u64) -> Duration {
+    Duration::from_secs(number)
+}
+
+#[test]
+fn a_critical_alert_is_told_at_once_and_a_normal_one_after_its_group_wait() {
+    let mut story = Story::new();
+    story.alert("a", "1", State::Firing, Urgency::Critical);
+    story.alert("b", "1", State::Firing, Urgency::Normal);
+    story.pass(secs(1));
+    assert_eq!(story.told.len(), 1);
+    story.pass(secs(6));
+    assert_eq!(story.told.len(), 2);
+}
+
+#[test]
+fn what_arrives_within_the_group_interval_is_told_together() {
+    let mut story = Story::new();
+    story.alert("a", "1", State::Firing, Urgency::Critical);
+    story.pass(secs(1));
+    for alert in ["2", "3", "4"] {
+        story.alert("a", alert, State::Firing, Urgency::Critical);
+        story.pass(secs(1));
+    }
+    story.pass(secs(120));
+    assert_eq!(story.told.len(), 2, "{:?}", story.told);
+    assert!(story.last().starts_with("🔴 4 firing (was 1): alert, +3 new"), "{}", story.last());
+    assert_eq!(story.lane.books().of(Outcome::Delivered), 4);
+}
+
+#[test]
+fn an_alert_that_still_fires_is_told_again_only_when_events_say_so() {
+    let mut story = Story::new();
+    let entity = story.key.fingerprint(&[b"x"]);
+    let since = Some(story.now);
+    story.observe("alerts", "a", entity, State::Firing, Urgency::Critical, since);
+    story.pass(HOUR * 5);
+    assert_eq!(story.told.len(), 1, "no event, no repeat");
+    story.observe("alerts", "a", entity, State::Firing, Urgency::Critical, since);
+    story.pass(secs(10));
+    assert_eq!(story.told.len(), 2);
+    assert!(story.last().starts_with("🔴 Still firing: alert (1)\n1 repeats"), "{}", story.last());
+    story.observe("alerts", "a", entity, State::Firing, Urgency::Critical, since);
+    story.pass(secs(10));
+    assert_eq!(story.told.len(), 2, "not again within the interval");
+    assert_eq!((story.lane.books().of(Outcome::Duplicate), story.lane.books().pending()), (2, 0));
+}
+
+#[test]
+fn silence_is_told_once_as_silence_and_never_as_a_resolve() {
+    let mut story = Story::new();
+    story.alert("a", "1", State::Firing, Urgency::Critical);
+    story.pass(HOUR * 23);
+    assert_eq!(story.told.len(), 1);
+    story.pass(HOUR * 49);
+    assert_eq!(story.told.len(), 2, "{:?}", story.told);
+    assert!(story.last().starts_with("⚪ Nothing heard since"), "{}", story.last());
+    assert!(story.last().contains("Not resolved"), "{}", story.last());
+}
+
+#[test]
+fn a_resolve_of_something_unheard_of_opens_no_conversation() {
+    let mut story = Story::new();
+    story.alert("a", "1", State::Resolved, Urgency::Critical);
+    story.pass(secs(600));
+    assert_eq!((story.told.len(), story.lane.books().of(Outcome::Suppressed)), (0, 1));
+}
+
+#[test]
+fn a_late_refire_opens_a_fresh_conversation_and_an_early_one_continues() {
+    let mut story = Story::new();
+    let mut references = Vec::new();
+    for gap in [secs(60), secs(60), HOUR, secs(60)] {
+        for state in [State::Firing, State::Resolved] {
+            story.alert("a", "1", state, Urgency::Critical);
+            story.pass(secs(70));
+        }
+        references.push(story.lane.tally().conversations_opened);
+        story.pass(gap);
+    }
+    assert_eq!(references, [1, 1, 1, 2]);
+    assert_eq!(story.lane.books().pending(), 0);
+}
+
+#[test]
+fn a_storm_of_700_groups_makes_at_most_ten_and_twenty_conversations_and_a_roll_up() {
+    let mut story = Story::new();
+    for group in 0..700 {
+        let urgency = if group % 10 == 0 { Urgency::Critical } else { Urgency::Normal };
+        story.alert(&format!("g{group}"), "1", State::Firing, urgency);
+    }
+    story.pass(secs(200));
+    let storms = story.told.iter().filter(|body| body.starts_with("⚠️ Storm")).count();
+    let own = story.told.len() - storms;
+    assert!(own <= 30, "{own} conversations");
+    assert!((1..=4).contains(&storms), "{storms} roll-ups");
+    let books = story.lane.books();
+    assert_eq!((books.of(Outcome::Delivered), books.pending()), (700, 0));
+}
+
+#[test]
+fn peoples_words_arrive_verbatim_in_order_and_are_never_summarised() {
+    let mut story = Story::new();
+    let mut said = 0;
+    for word in 0..50 {
+        let entity = story.key.fingerprint(&[&[word]]);
+        story.observe("chat", &format!("said {word}"), entity, State::Said, Urgency::Normal, None);
+        story.observe(
+            "chat",
+            "one thread",
+            entity.within(story.key.fingerprint(&[b"t"])),
+            State::Said,
+            Urgency::Normal,
+            None,
+        );
+        said += 2;
+    }
+    story.pass(secs(30));
+    assert_eq!(story.lane.books().of(Outcome::Delivered), said);
+    assert_eq!(story.lane.tally().roll_ups, 0);
+    assert_eq!(story.told.iter().map(|body| body.matches("one thread").count()).sum::<usize>(), 50);
+}
+
+#[test]
+fn a_successor_goes_on_where_its_predecessor_committed() {
+    let mut story = Story::new();
+    story.alert("a", "1", State::Firing, Urgency::Critical);
+    story.alert("b", "1", State::Firing, Urgency::Normal);
+    let committed: Vec<_> =
+        story.effects.dirty.iter().filter_map(|key| Some((*key, story.lane.record(*key)?))).collect();
+    let mut successor = Lane::new(Arc::new(policy()), story.key.clone(), 2);
+    for (key, value) in &committed {
+        successor.restore(*key, value).expect("its own records");
+    }
+    story.lane = successor;
+    story.effects = Effects::default();
+    story.lane.resume(story.now, &mut story.effects);
+    assert_eq!(story.lane.books().pending(), 2);
+    story.pass(secs(1));
+    assert_eq!(story.told.len(), 0, "the predecessor may still be sending");
+    story.pass(secs(60));
+    assert_eq!(story.told.len(), 2, "{:?}", story.told);
+    assert!(story.told.iter().any(|body| body.contains("may repeat")), "what was in doubt says so");
+}
+
+#[test]
+fn what_was_folded_is_not_folded_again() {
+    let mut story = Story::new();
+    story.alert("a", "1", State::Firing, Urgency::Critical);
+    story.offset = 0;
+    story.alert("a", "1", State::Firing, Urgency::Critical);
+    story.pass(secs(10));
+    assert_eq!(story.lane.books().folded(), 1);
+}
