@@ -26,6 +26,7 @@ pub struct Draft {
     namespace: String,
     bootstrap: String,
     missive_url: String,
+    lines: Vec<(String, String)>,
     extra: String,
 }
 
@@ -36,6 +37,7 @@ impl Draft {
             namespace: kafka::unique("t"),
             bootstrap: bootstrap.to_owned(),
             missive_url: missive_url.to_owned(),
+            lines: Vec::new(),
             extra: String::new(),
         }
     }
@@ -43,6 +45,12 @@ impl Draft {
     /// The namespace of another config: a second instance, or the same one after a change.
     pub fn namespace(mut self, namespace: &str) -> Self {
         namespace.clone_into(&mut self.namespace);
+        self
+    }
+
+    /// One more line in a table that the template has: `set("missive", "request_timeout = \"1s\"")`.
+    pub fn set(mut self, table: &str, line: &str) -> Self {
+        self.lines.push((format!("\n[{table}]\n"), line.to_owned()));
         self
     }
 
@@ -64,6 +72,10 @@ impl Draft {
         secret(&dir.path().join("token"), TOKEN);
         secret(&dir.path().join("secret"), SECRET);
         let path = dir.path().join("missived.toml");
+        let template = self.lines.iter().fold(template.to_owned(), |text, (table, line)| {
+            assert!(text.contains(table), "the template has no {}", table.trim());
+            text.replacen(table, &format!("{table}{line}\n"), 1)
+        });
         fs::write(&path, self.fill(&format!("{template}{}", self.extra), dir.path())).expect("the config is written");
         Config { namespace: self.namespace.clone(), path, dir }
     }

@@ -47,9 +47,10 @@ pub fn run(config: &Path) -> Process {
     Process::spawn(&["run", "--config", path_str(config)], &[])
 }
 
-/// The stand-in for Missive, and its URL. A channel is `account=UUID,type=text,webhook=URL,secret-file=PATH`.
+/// The stand-in for Missive, and its URL; it takes the token of the configs. A channel is
+/// `account=UUID,type=text,webhook=URL,secret-file=PATH`.
 pub fn sandbox(channels: &[&str]) -> (Process, String) {
-    let mut args = vec!["sandbox", "--listen", "127.0.0.1:0"];
+    let mut args = vec!["sandbox", "--listen", "127.0.0.1:0", "--token", super::config::TOKEN];
     channels.iter().for_each(|channel| args.extend(["--channel", channel]));
     let sandbox = Process::spawn(&args, &[]);
     let line = sandbox.wait_for_line("listening on http://", SOON);

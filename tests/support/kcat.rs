@@ -4,7 +4,7 @@
 //! that fails is a failed test, with what it said.
 //!
 //! Limits: keys and header values are text without NULs (they travel as arguments); payloads are any bytes up to what
-//! the topic takes.
+//! the topic takes, and under 30 MB.
 
 use std::io::Write as _;
 use std::process::{Command, Output, Stdio};
@@ -144,7 +144,7 @@ pub fn payloads(bootstrap: &str, topic: &str) -> Vec<Option<Vec<u8>>> {
 fn produce(bootstrap: &str, topic: &str) -> Command {
     let mut kcat = Command::new("kcat");
     kcat.args(["-P", "-b", bootstrap, "-t", topic]);
-    let settings = ["message.max.bytes=20000000", "message.timeout.ms=20000", "topic.metadata.propagation.max.ms=3000"];
+    let settings = ["message.max.bytes=30000000", "message.timeout.ms=20000", "topic.metadata.propagation.max.ms=3000"];
     kcat.args(settings.iter().flat_map(|setting| ["-X", setting]));
     kcat
 }
