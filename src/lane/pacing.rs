@@ -112,6 +112,13 @@ impl Pacing {
         }
     }
 
+    /// How much of the tighter window is held, in percent.
+    pub fn pressure_percent(&self, now: Timestamp) -> u32 {
+        let percent = |span, limit: usize| self.held(now, span) * 100 / limit.max(1);
+        let worst = percent(MINUTE, self.limits.per_minute).max(percent(QUARTER_HOUR, self.limits.per_quarter_hour));
+        u32::try_from(worst).unwrap_or(u32::MAX)
+    }
+
     pub const fn in_progress(&self) -> usize {
         self.in_progress
     }

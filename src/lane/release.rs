@@ -15,6 +15,9 @@ use super::{Blocked, Delivery, DeliveryId, Effects, Lane, StateKey};
 use crate::event::{Fingerprint, Kind, Timestamp, Timing, Urgency};
 use crate::missive::{Channel, Message, Repeat, RoutingKey};
 
+/// The longest that a short budget keeps a conversation from its next message.
+const STRETCH_MAX: Duration = Duration::from_secs(120);
+
 /// What a placement decides.
 enum Standing {
     Nothing,
@@ -222,13 +225,26 @@ impl Lane {
             Subject::Route { kind: Kind::Thread, .. } => (Duration::ZERO, Duration::ZERO),
             Subject::Route { route, .. } => {
                 let timing = self.policy.routes.get(route).map(|route| *route.timing(urgency));
-                timing.map_or((Duration::ZERO, Duration::ZERO), |timing| (timing.group_wait, timing.group_interval))
+                let stretch = self.stretch(urgency);
+                timing
+                    .map_or((Duration::ZERO, stretch), |timing| (timing.group_wait, timing.group_interval.max(stretch)))
             }
         };
         let first = matches!(conversation.told, Told::Never | Told::MayOpen);
         let after_last = conversation.last_sent.filter(|_| !first).map_or(Timestamp::EPOCH, |sent| sent + interval);
         let after_first = if first || conversation.is_rollup() { waiting_since + wait } else { Timestamp::EPOCH };
         after_last.max(after_first).min(waiting_since + horizon / 2)
+    }
+
+    /// The least time between two messages of one conversation while the budget is used: nothing below a tenth of it,
+    /// [`STRETCH_MAX`] when it is spent; critical news waits half of that.
+    fn stretch(&self, urgency: Urgency) -> Duration {
+        let beyond_a_tenth = self.pacing.pressure_percent(self.now).clamp(10, 100) - 10;
+        let stretch = STRETCH_MAX * beyond_a_tenth / 90;
+        match urgency {
+            Urgency::Critical => stretch / 2,
+            Urgency::Normal | Urgency::Low => stretch,
+        }
     }
 
     /// How long a conversation that is over is remembered; `None` for a route this config doesn't know.

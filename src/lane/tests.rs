@@ -32,9 +32,14 @@ fn policy() -> Policy {
         kind,
         window: HOUR,
         timing: timing(5, 60),
-        timing_critical: timing(0, 60),
+        timing_critical: if name == "chatty" { timing(0, 0) } else { timing(0, 60) },
     };
-    let routes = [route("alerts", Kind::Alert), route("deals", Kind::Record), route("chat", Kind::Thread)];
+    let routes = [
+        route("alerts", Kind::Alert),
+        route("chatty", Kind::Alert),
+        route("deals", Kind::Record),
+        route("chat", Kind::Thread),
+    ];
     Policy {
         lane: "default".into(),
         namespace: "t".into(),
@@ -319,4 +324,18 @@ fn what_was_folded_is_not_folded_again() {
     story.alert("a", "1", State::Firing, Urgency::Critical);
     story.pass(secs(10));
     assert_eq!(story.lane.books().folded(), 1);
+}
+
+#[test]
+fn conversations_that_never_stop_talking_leave_budget_for_others() {
+    let mut story = Story::new();
+    for second in 0..900u32 {
+        for group in 0..10u8 {
+            let entity = story.key.fingerprint(&[&second.to_le_bytes(), &[group]]);
+            story.observe("chatty", &format!("g{group}"), entity, State::Firing, Urgency::Critical, None);
+        }
+        story.pass(secs(1));
+    }
+    let budget = story.lane.budget(story.now);
+    assert!(budget.quarter_hour > 90, "{budget:?} left after {} messages", story.told.len());
 }
