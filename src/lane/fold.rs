@@ -8,6 +8,7 @@ use super::policy::RoutePolicy;
 use super::{DeadLetter, Effects, Lane, StateKey, note};
 use crate::event::frame::{Learned, Lesson};
 use crate::event::{Fingerprint, Frame, Kind, Observation, Position, State, Urgency, cut};
+use crate::missive::RoutingKey;
 
 /// The window of a route that this config doesn't know.
 const UNKNOWN_WINDOW: std::time::Duration = std::time::Duration::from_secs(3600);
@@ -54,8 +55,9 @@ impl Lane {
     }
 
     fn known_by(&self, lesson: &Lesson<'_>) -> Option<Fingerprint> {
-        let named = lesson.routing_key.split_once('/').map(|(route, key)| self.conversation_id(route, key));
-        named.filter(|id| self.conversations.contains_key(id)).or_else(|| {
+        let by_hash = RoutingKey::hash(lesson.routing_key).map(Fingerprint::from_u128);
+        let by_name = lesson.routing_key.split_once('/').map(|(route, key)| self.conversation_id(route, key));
+        by_hash.or(by_name).filter(|id| self.conversations.contains_key(id)).or_else(|| {
             let by_id =
                 |conversation: &&Conversation| conversation.missive_id.as_deref() == Some(lesson.conversation_id);
             let known = self.conversations.iter().find(|(_, conversation)| by_id(conversation));

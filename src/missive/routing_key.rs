@@ -28,6 +28,12 @@ impl RoutingKey {
         &self.0
     }
 
+    /// The hash that a key ends in because its conversation key was too long.
+    pub fn hash(key: &str) -> Option<u128> {
+        let (_, hash) = key.rsplit_once('#').filter(|(_, hash)| hash.len() == 32)?;
+        u128::from_str_radix(hash, 16).ok()
+    }
+
     /// Its route, if it is one of ours.
     pub fn route(key: &str) -> Option<&str> {
         key.split_once('/').map(|(route, _)| route)
@@ -56,6 +62,9 @@ mod tests {
         let key = RoutingKey::new("alerts", &"é".repeat(500), "cafe");
         assert!(key.as_str().len() <= KEY_CHARS_MAX);
         assert!(key.as_str().ends_with("#cafe"));
+        let hash = format!("{:032x}", 0xcafe);
+        assert_eq!(RoutingKey::hash(RoutingKey::new("alerts", &"é".repeat(500), &hash).as_str()), Some(0xcafe));
+        assert_eq!(RoutingKey::hash("alerts/short#1"), None);
         assert_eq!(RoutingKey::route(key.as_str()), Some("alerts"));
     }
 }

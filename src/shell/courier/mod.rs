@@ -114,7 +114,8 @@ pub fn run(plan: Arc<Plan>, stop: &AtomicBool) -> Result<(), KafkaError> {
         group_config(&plan.kafka, &plan.names.lane_group, "lane").create_with_context(GroupContext::default())?;
     consumer.subscribe(&[&plan.names.ledger])?;
     plan.gate.set(ReadyState::Starting("joining the lane group"));
-    let mut members = Membership { plan, consumer, owned: BTreeMap::new(), leaving: BTreeMap::new() };
+    let mut members =
+        Membership { plan, consumer, owned: BTreeMap::new(), leaving: BTreeMap::new(), revoked: Vec::new() };
     while !stop.load(Ordering::Acquire) {
         members.turn();
     }
@@ -126,8 +127,10 @@ struct Membership {
     plan: Arc<Plan>,
     consumer: BaseConsumer<GroupContext>,
     owned: BTreeMap<i32, Owned>,
-    /// Asked to drain; given back when they have.
+    /// Asked to leave; what was revoked is given back when all of them have.
     leaving: BTreeMap<i32, Owned>,
+    /// To be given back in one answer: the group takes the first answer for all of a revocation.
+    revoked: Vec<i32>,
 }
 
 impl Membership {
@@ -180,26 +183,27 @@ impl Membership {
 
     fn release(&mut self, partitions: &[Partition], order: Order) {
         for partition in partitions {
+            self.revoked.push(partition.number);
             if let Some(owned) = self.owned.remove(&partition.number) {
-                owned.order(order);
                 self.leaving.insert(partition.number, owned);
-            } else {
-                self.unassign(partition.number);
+            }
+            if let Some(leaving) = self.leaving.get(&partition.number) {
+                leaving.order(order);
             }
         }
     }
 
     fn give_back(&mut self) {
-        let ended: Vec<i32> = self
-            .leaving
-            .iter()
-            .filter(|(_, owned)| owned.thread.is_finished())
-            .map(|(partition, _)| *partition)
-            .collect();
-        for partition in ended {
-            self.leaving.remove(&partition);
-            self.unassign(partition);
+        self.leaving.retain(|_, owned| !owned.thread.is_finished());
+        if !self.leaving.is_empty() || self.revoked.is_empty() {
+            return;
         }
+        let revoked = std::mem::take(&mut self.revoked);
+        let list = self.list(revoked.iter().copied());
+        if let Err(error) = self.consumer.incremental_unassign(&list) {
+            tracing::debug!(%error, "ledger partitions were gone already");
+        }
+        tracing::info!(partitions = revoked.len(), "ledger partitions given back");
     }
 
     /// An owner that ended by itself (fenced, or its transaction failed for good) starts over with a fresh takeover.
@@ -214,13 +218,6 @@ impl Membership {
             self.owned.remove(&partition);
             self.start(partition);
         }
-    }
-
-    fn unassign(&self, partition: i32) {
-        if let Err(error) = self.consumer.incremental_unassign(&self.list([partition])) {
-            tracing::debug!(%error, partition, "a ledger partition was gone already");
-        }
-        tracing::info!(partition, "ledger partition given back");
     }
 
     fn list(&self, partitions: impl IntoIterator<Item = i32>) -> TopicPartitionList {
