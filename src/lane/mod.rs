@@ -9,8 +9,8 @@
 //! below its partition's mark is not folded again. `Effects` accumulate until the driver has committed: a [`Delivery`] may
 //! only leave after the state that announces it is in Kafka.
 //!
-//! Layout: [`conversation`] (what is known, what is news), [`digest`] (what is untold), [`schedule`] (who is next),
-//! [`storm`] (what is told together), `answers` (what an answer does), `state` (records in the state topic), `words` (how it
+//! Layout: `conversation` (what is known, what is news), `digest` (what is untold), `schedule` (who is next),
+//! `storm` (what is told together), `answers` (what an answer does), `state` (records in the state topic), `words` (how it
 //! reads).
 
 mod answers;

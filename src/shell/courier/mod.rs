@@ -2,7 +2,7 @@
 //!
 //! Membership and data are kept apart. One group consumer per instance is a member of the lane group and fetches nothing: it
 //! only says which ledger partitions are ours ([`run`]). Each partition that is ours has an *owner*: a thread with a plain
-//! consumer and a transactional producer of its own ([`owner`]). So a rebalance never waits inside a callback, a partition that
+//! consumer and a transactional producer of its own (`owner`). So a rebalance never waits inside a callback, a partition that
 //! stays is not disturbed, and a throttled lane can't stop the polling that keeps the membership.
 //!
 //! A revoked partition is given back when its owner has drained: nothing more is sent, answers come in, the last state is

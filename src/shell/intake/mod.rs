@@ -5,7 +5,7 @@
 //! of their cycle has been acknowledged, never before: at least once, and the lane's marks make it exactly once. Frames are
 //! sealed at once when nothing more is waiting to be read, and otherwise when they are large or old enough.
 //!
-//! Bounds: a record's size, a frame's size, the number of writes under way ([`WRITES_MAX`]); at that number reading stops
+//! Bounds: a record's size, a frame's size, the number of writes under way (`WRITES_MAX`); at that number reading stops
 //! until Kafka has caught up.
 
 mod cache;
