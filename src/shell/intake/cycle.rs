@@ -31,6 +31,8 @@ pub struct Cycle {
 pub struct Cycles {
     first: u64,
     cycles: VecDeque<Cycle>,
+    /// Acknowledgements of the cycle that is still open: a dead letter is written while its cycle is being read.
+    early: usize,
 }
 
 impl Cycles {
@@ -39,11 +41,16 @@ impl Cycles {
         self.first + self.cycles.len() as u64
     }
 
-    pub fn seal(&mut self, cycle: Cycle) {
+    pub fn seal(&mut self, mut cycle: Cycle) {
+        cycle.writes = cycle.writes.saturating_sub(std::mem::take(&mut self.early));
         self.cycles.push_back(cycle);
     }
 
     pub fn acknowledge(&mut self, number: u64) {
+        if number == self.next_number() {
+            self.early += 1;
+            return;
+        }
         let place = number.checked_sub(self.first).and_then(|place| usize::try_from(place).ok());
         if let Some(cycle) = place.and_then(|place| self.cycles.get_mut(place)) {
             cycle.writes = cycle.writes.saturating_sub(1);
@@ -153,6 +160,18 @@ mod tests {
         let whole = cycles.complete().expect("all acknowledged");
         assert_eq!((whole.reached.values().copied().collect::<Vec<_>>(), whole.report.consumed), (vec![30], 3));
         assert_eq!((cycles.next_number(), cycles.unacknowledged()), (3, 0));
+    }
+
+    #[test]
+    fn a_write_may_be_acknowledged_before_its_cycle_is_sealed() {
+        let mut cycles = Cycles::default();
+        cycles.acknowledge(0);
+        cycles.seal(cycle(2, 10));
+        assert_eq!((cycles.complete().is_none(), cycles.unacknowledged()), (true, 1));
+        cycles.acknowledge(0);
+        assert_eq!(cycles.complete().map(|whole| whole.report.consumed), Some(1));
+        cycles.seal(cycle(1, 20));
+        assert!(cycles.complete().is_none(), "the next cycle waits for its own");
     }
 
     #[test]
