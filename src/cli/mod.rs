@@ -1,6 +1,7 @@
 //! The command line: one file a command.
 
 pub mod check;
+pub mod demo;
 pub mod run;
 pub mod sandbox;
 pub mod topics;
@@ -34,6 +35,8 @@ enum Command {
     Check(check::CheckArgs),
     /// Create or list the internal topics.
     Topics(topics::TopicsArgs),
+    /// See it all at work, with nothing else needed.
+    Demo(demo::DemoArgs),
     /// Run the stand-in for Missive.
     Sandbox(sandbox::SandboxArgs),
 }
@@ -44,6 +47,7 @@ pub fn run(arguments: Arguments) -> ExitCode {
         Command::Run(args) => run::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Topics(args) => topics::run(&args),
+        Command::Demo(args) => demo::run(&args),
         Command::Sandbox(args) => sandbox::run(args),
     }
 }
