@@ -1,8 +1,8 @@
 //! Which identities are no news any more.
 //!
 //! Time-sliced sets, one series per window length: an identity is put into the newest slice, a slice is dropped whole when
-//! the window has passed since its end. No eviction order to keep and, because a new slice is sized like its predecessor, no
-//! rehash of a large table. The number of identities is capped: the oldest slice goes first, and is counted.
+//! the window has passed since its end. No eviction order to keep. A slice is [`SHARDS`] small tables, so that no insert ever
+//! rehashes a large one. The number of identities is capped: the oldest slice goes first, and is counted.
 //!
 //! What has been added since the last commit is one *chunk* of a slice in the state topic; a slice that is dropped leaves
 //! tombstones for its chunks.
@@ -15,6 +15,9 @@ use crate::event::{Fingerprint, Timestamp};
 
 /// Slices a window is divided into; an identity lives between one window and one window and an eighth.
 const SLICES: u32 = 8;
+
+/// Tables of a slice; an insert that grows one moves a 256th of the slice.
+const SHARDS: usize = 256;
 
 /// Identities in one chunk at most: well below what a record may hold.
 const CHUNK_KEYS_MAX: usize = 16_384;
@@ -54,12 +57,15 @@ struct Slices {
 #[derive(Debug)]
 struct Slice {
     number: u64,
-    identities: HashSet<u128, BuildHasherDefault<AlreadyHashed>>,
+    shards: Box<[Shard]>,
+    len: usize,
     /// Chunks in the state topic.
     chunks: u32,
     /// Chunks that are not committed yet; their numbers go on from `chunks`.
     fresh: Vec<Vec<Fingerprint>>,
 }
+
+type Shard = HashSet<u128, BuildHasherDefault<AlreadyHashed>>;
 
 /// Identities are keyed hashes already; half of one is as good a hash as any.
 #[derive(Debug, Default)]
@@ -96,11 +102,11 @@ impl Dedupe {
     ) -> Seen {
         let millis = window_millis(window);
         let slices = self.windows.entry(millis).or_default();
-        if slices.slices.iter().rev().any(|slice| slice.identities.contains(&identity.as_u128())) {
+        if slices.slices.iter().rev().any(|slice| slice.contains(identity)) {
             return Seen::Duplicate;
         }
         let slice = slices.newest(now, millis);
-        slice.identities.insert(identity.as_u128());
+        slice.insert(identity);
         dirty(ChunkKey { window: millis, slice: slice.number, chunk: slice.record(identity) });
         self.keys += 1;
         if self.keys > self.keys_max {
@@ -113,7 +119,7 @@ impl Dedupe {
     pub fn touch(&mut self, now: Timestamp, window: Duration, identity: Fingerprint, dirty: &mut impl FnMut(ChunkKey)) {
         let millis = window_millis(window);
         let slice = self.windows.entry(millis).or_default().newest(now, millis);
-        if slice.identities.insert(identity.as_u128()) {
+        if slice.insert(identity) == Seen::Fresh {
             dirty(ChunkKey { window: millis, slice: slice.number, chunk: slice.record(identity) });
             self.keys += 1;
         }
@@ -162,8 +168,7 @@ impl Dedupe {
     pub fn restore(&mut self, key: ChunkKey, identities: &[Fingerprint]) {
         let slice = self.windows.entry(key.window).or_default().numbered(key.slice);
         slice.chunks = slice.chunks.max(key.chunk + 1);
-        slice.identities.extend(identities.iter().map(|identity| identity.as_u128()));
-        self.keys = self.windows.values().flat_map(|slices| &slices.slices).map(|slice| slice.identities.len()).sum();
+        self.keys += identities.iter().filter(|identity| slice.insert(**identity) == Seen::Fresh).count();
     }
 
     fn evict_oldest(&mut self, dirty: &mut impl FnMut(ChunkKey)) {
@@ -193,8 +198,7 @@ impl Slices {
     fn numbered(&mut self, number: u64) -> &mut Slice {
         let place = self.slices.partition_point(|slice| slice.number < number);
         if self.slices.get(place).is_none_or(|slice| slice.number != number) {
-            let room = self.slices.back().map_or(0, |slice| slice.identities.len());
-            self.slices.insert(place, Slice::new(number, room));
+            self.slices.insert(place, Slice::new(number));
         }
         &mut self.slices[place]
     }
@@ -204,14 +208,26 @@ impl Slices {
         for chunk in 0..slice.chunks + slice.fresh_chunks() {
             dirty(ChunkKey { window, slice: slice.number, chunk });
         }
-        slice.identities.len()
+        slice.len
     }
 }
 
 impl Slice {
-    fn new(number: u64, room: usize) -> Self {
-        let identities = HashSet::with_capacity_and_hasher(room, BuildHasherDefault::default());
-        Self { number, identities, chunks: 0, fresh: Vec::new() }
+    fn new(number: u64) -> Self {
+        let shards = std::iter::repeat_with(Shard::default).take(SHARDS).collect();
+        Self { number, shards, len: 0, chunks: 0, fresh: Vec::new() }
+    }
+
+    fn contains(&self, identity: Fingerprint) -> bool {
+        self.len > 0 && self.shards[shard_of(identity)].contains(&identity.as_u128())
+    }
+
+    fn insert(&mut self, identity: Fingerprint) -> Seen {
+        if !self.shards[shard_of(identity)].insert(identity.as_u128()) {
+            return Seen::Duplicate;
+        }
+        self.len += 1;
+        Seen::Fresh
     }
 
     /// Puts an identity down to be committed; tells the number of its chunk.
@@ -230,6 +246,11 @@ impl Slice {
     fn expires(&self, window: u64) -> Timestamp {
         Timestamp::from_millis((self.number + 1).saturating_mul(slice_millis(window)).saturating_add(window))
     }
+}
+
+/// By the half of the identity that the tables don't hash by.
+const fn shard_of(identity: Fingerprint) -> usize {
+    (identity.as_u128() >> 64) as usize % SHARDS
 }
 
 #[cfg(test)]

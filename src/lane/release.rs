@@ -336,6 +336,7 @@ impl Lane {
                 subject: words.subject.into(),
                 body: words.body.into(),
                 colour: words.colour,
+                close: words.close,
             },
             covers,
             reason: Self::delivered_as(conversation),

@@ -19,6 +19,8 @@ pub struct Words {
     pub sender: String,
     pub body: String,
     pub colour: Option<Colour>,
+    /// All is over.
+    pub close: bool,
 }
 
 /// Says what `digest` holds of `conversation`.
@@ -48,7 +50,7 @@ pub fn say_again(conversation: &Conversation, owed: Owed, repeats: u32, zone: &T
     if repeats > 0 {
         let _ = write!(body, "\n{} repeats since the last message", count(repeats));
     }
-    Words { sender: title.clone(), subject: title, body, colour: Some(Colour::Warning) }
+    Words { sender: title.clone(), subject: title, body, colour: Some(Colour::Warning), close: false }
 }
 
 fn alert(now: Timestamp, conversation: &Conversation, digest: &Digest, zone: &TimeZone) -> Words {
@@ -76,7 +78,7 @@ fn alert(now: Timestamp, conversation: &Conversation, digest: &Digest, zone: &Ti
         (_, Urgency::Normal | Urgency::Low) => Colour::Warning,
     };
     let title = clean(&conversation.title);
-    Words { sender: title.clone(), subject: title, body, colour: Some(colour) }
+    Words { sender: title.clone(), subject: title, body, colour: Some(colour), close: firing == 0 }
 }
 
 fn headline(conversation: &Conversation, digest: &Digest, firing: u32, worst: Urgency) -> String {
@@ -111,7 +113,7 @@ fn record(now: Timestamp, conversation: &Conversation, digest: &Digest, zone: &T
         None => listed(&mut body, digest),
     }
     trailer(&mut body, now, digest);
-    Words { sender: title.clone(), subject: title, body, colour: None }
+    Words { sender: title.clone(), subject: title, body, colour: None, close: false }
 }
 
 fn thread(conversation: &Conversation, words: &[Said]) -> Words {
@@ -123,7 +125,7 @@ fn thread(conversation: &Conversation, words: &[Said]) -> Words {
     });
     let body = body.collect::<Vec<_>>().join("\n\n");
     let sender = if one_author && !first.is_empty() { clean(first) } else { title.clone() };
-    Words { sender, subject: title, body, colour: None }
+    Words { sender, subject: title, body, colour: None, close: false }
 }
 
 fn roll_up(digest: &Digest, zone: &TimeZone) -> Words {
@@ -150,7 +152,7 @@ fn roll_up(digest: &Digest, zone: &TimeZone) -> Words {
     }
     body.push_str("\nReplies reach nobody.");
     let colour = if counts.critical > 0 { Colour::Danger } else { Colour::Warning };
-    Words { subject: "Storm".to_owned(), sender: "missived".to_owned(), body, colour: Some(colour) }
+    Words { subject: "Storm".to_owned(), sender: "missived".to_owned(), body, colour: Some(colour), close: false }
 }
 
 fn lines(digest: &Digest) -> impl Iterator<Item = &Line> {
@@ -309,7 +311,7 @@ mod tests {
             words.body,
             "🔴 CRITICAL High5xx pod=pay-1: 5xx 12% limit 1%\n1 firing since Sun 22 Nov 04:12 CET (+01:00)\nhttps://prom/graph"
         );
-        assert_eq!(words.colour, Some(Colour::Danger));
+        assert_eq!((words.colour, words.close), (Some(Colour::Danger), false));
     }
 
     #[test]
@@ -331,7 +333,7 @@ mod tests {
             &digest((1..=2).map(|entity| line(entity, State::Resolved, Urgency::Normal))),
         );
         assert!(words.body.starts_with("🟢 All resolved: payments (2 resolved)\n"), "{}", words.body);
-        assert_eq!(words.colour, Some(Colour::Good));
+        assert_eq!((words.colour, words.close), (Some(Colour::Good), true));
     }
 
     #[test]

@@ -40,6 +40,8 @@ pub struct Message {
     pub subject: Box<str>,
     pub body: Box<str>,
     pub colour: Option<Colour>,
+    /// Everything it was about is over: the conversation is closed with this message.
+    pub close: bool,
 }
 
 /// May Missive have this message already?
@@ -74,6 +76,7 @@ impl Message {
                 conversation,
                 conversation_subject: prefix(&self.subject, SUBJECT_CHARS_MAX),
                 conversation_color: self.colour,
+                close: self.close,
                 organization: channel.organization,
                 team: channel.team,
             },
@@ -102,6 +105,8 @@ struct Fields<'a> {
     conversation_subject: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     conversation_color: Option<Colour>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    close: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     organization: Option<Uuid>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -166,6 +171,7 @@ mod tests {
             subject: "lag".into(),
             body: body.into(),
             colour: Some(Colour::Danger),
+            close: false,
         }
     }
 
