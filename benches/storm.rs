@@ -65,6 +65,9 @@ struct Options {
     /// Whose timing defaults the route has.
     #[arg(long, value_enum, default_value = "alertmanager")]
     source: Source,
+    /// What is said beside the table.
+    #[arg(long, value_enum, default_value = "none")]
+    detail: report::Detail,
     /// Play the small storm; so does a run without `--bench`.
     #[arg(long)]
     test: bool,
@@ -91,7 +94,7 @@ fn main() -> ExitCode {
     let scale = options.scale();
     let config = config(options.source);
     let outcome = play::play(&scale, &config);
-    report::print(&scale, options.source, &outcome)
+    report::print(&scale, options.source, options.detail, &outcome)
 }
 
 /// What the least file becomes.
