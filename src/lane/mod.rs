@@ -30,6 +30,7 @@ mod tests;
 mod words;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::hash::BuildHasherDefault;
 use std::sync::Arc;
 
 pub use answers::Breaker;
@@ -142,7 +143,7 @@ pub struct Lane {
     key: HashKey,
     seed: u64,
     now: Timestamp,
-    conversations: HashMap<Fingerprint, Conversation>,
+    conversations: HashMap<Fingerprint, Conversation, BuildHasherDefault<AlreadyHashed>>,
     dedupe: Dedupe,
     pacing: Pacing,
     schedule: Schedule,
@@ -166,7 +167,7 @@ impl Lane {
             key,
             seed,
             now: Timestamp::EPOCH,
-            conversations: HashMap::new(),
+            conversations: HashMap::default(),
             schedule: Schedule::default(),
             marks: BTreeMap::new(),
             openings: HashMap::new(),

@@ -110,7 +110,8 @@ impl Lane {
         self.now = now;
         let pending = self.conversations.values().map(|conversation| u64::from(conversation.pending())).sum();
         self.books = Books::restored(pending);
-        let ids: Vec<_> = self.conversations.keys().copied().collect();
+        let mut ids: Vec<_> = self.conversations.keys().copied().collect();
+        ids.sort_unstable();
         let mut quiet = Timestamp::EPOCH;
         for id in ids {
             if let Some(Phase::Sending { send_before }) = self.phase(id) {

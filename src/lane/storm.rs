@@ -74,9 +74,12 @@ impl Lane {
     /// The instant at which a ready conversation would next be rolled up.
     pub(super) fn next_overdue(&self, tier: Tier) -> Option<Timestamp> {
         let half = half_horizon(self, tier);
-        let (since, id) = self.schedule.ready(tier).find(|(_, id)| self.can_roll_up(*id))?;
-        let ready_at = self.conversations.get(&id).and_then(|conversation| conversation.ready_at)?;
-        Some((since + half).max(ready_at + PATIENCE))
+        let rollable = self.schedule.ready(tier).filter(|(_, id)| self.can_roll_up(*id));
+        let overdue_at = rollable.filter_map(|(since, id)| {
+            let ready_at = self.conversations.get(&id)?.ready_at?;
+            Some((since + half).max(ready_at + PATIENCE))
+        });
+        overdue_at.min()
     }
 
     /// Hands a conversation's untold news to its channel's roll-up.
