@@ -12,6 +12,9 @@ use missived::missive::answer::{Lost, NotSent, Status};
 use super::random::Random;
 use super::scenario::{SECOND, SpellKind, Weather};
 
+/// How much of two copies of a message is compared.
+const BEGINNING_CHARS: usize = 150;
+
 /// How one request will end, decided when it is written.
 #[derive(Clone, Debug)]
 pub struct Fate {
@@ -183,7 +186,7 @@ impl Inbox {
         let (plain, marked) = body.strip_suffix(MARK).map_or((body.as_str(), false), |plain| (plain, true));
         match self.accepted.get_mut(&id) {
             Some(_) if !marked => Err(format!("message {} of {} twice, and not marked as a repeat", id.1, id.0)),
-            Some(known) if known.body != plain => Err(format!("message {} of {} repeated in other words", id.1, id.0)),
+            Some(known) if !same_beginning(&known.body, plain) => Err(format!("message {} of {} repeated in other words", id.1, id.0)),
             Some(known) => {
                 known.copies += 1;
                 Ok(())
@@ -194,6 +197,11 @@ impl Inbox {
             }
         }
     }
+}
+
+/// A repeat may be cut a little earlier, to make room for its mark.
+fn same_beginning(one: &str, other: &str) -> bool {
+    one.chars().zip(other.chars()).take(BEGINNING_CHARS).all(|(one, other)| one == other)
 }
 
 /// Missive's id of a conversation.

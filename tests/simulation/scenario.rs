@@ -28,6 +28,8 @@ pub struct Scenario {
     /// How long sources speak.
     pub span: u64,
     pub strict: bool,
+    /// Nothing ever fails.
+    pub calm: bool,
     /// All news is of this urgency.
     pub urgency: Option<Urgency>,
     pub load: Load,
@@ -105,6 +107,7 @@ impl Scenario {
             policy: Arc::new(policy(random, strict)),
             span,
             strict,
+            calm,
             urgency: random.chance(400).then(|| *random.pick(&Urgency::ALL)),
             load: Load::of(random, strict),
             weather: if calm { Weather::calm() } else { Weather::of(random, span) },
