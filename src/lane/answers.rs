@@ -7,7 +7,7 @@ use super::books::{Outcome, Reason};
 use super::conversation::{Conversation, InFlight, Phase, Told};
 use super::policy::OnDoubt;
 use super::{Blocked, DeadLetter, DeliveryId, Effects, Lane, StateKey};
-use crate::event::Timestamp;
+use crate::event::{Timestamp, Urgency};
 use crate::missive::{Addressed, Answer, Repeat, Verdict};
 
 /// Answers a breaker looks at.
@@ -185,10 +185,15 @@ impl Lane {
         self.channel_of(conversation).map(|channel| channel.name.clone())
     }
 
-    /// Exponential with seeded jitter: between half of the step and all of it.
+    /// Exponential with seeded jitter: between half of the step and all of it. Never so long that news behind this delivery
+    /// would miss its horizon when Missive is back.
     fn backoff(&self, id: DeliveryId) -> Duration {
         let retry = self.policy.retry;
-        let doubled = retry.first.saturating_mul(1 << (id.attempt.saturating_sub(1)).min(16)).min(retry.longest);
+        let conversation = self.conversations.get(&id.conversation);
+        let urgency =
+            conversation.and_then(|conversation| conversation.digest.worst_urgency.or(conversation.worst_firing()));
+        let longest = retry.longest.min(self.policy.horizons.of(urgency.unwrap_or(Urgency::Normal)) / 3);
+        let doubled = retry.first.saturating_mul(1 << (id.attempt.saturating_sub(1)).min(16)).min(longest);
         let millis = u64::try_from(doubled.as_millis()).unwrap_or(u64::MAX);
         let noise = scramble(self.seed ^ id.sequence ^ u64::from(id.attempt)) % (millis / 2 + 1);
         Duration::from_millis(millis - noise)

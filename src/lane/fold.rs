@@ -140,8 +140,10 @@ impl Lane {
             renew(conversation, route, observation, now);
         }
         conversation.remember(observation, bounds.alerts_per_conversation_max);
+        conversation.all_resolved_at = (kind == Kind::Alert && conversation.firing() == 0).then_some(now);
         if conversation.muted {
-            return self.books.settle_new(Outcome::Suppressed, Reason::Muted, 1);
+            self.books.settle_new(Outcome::Suppressed, Reason::Muted, 1);
+            return self.place(id, effects);
         }
         if kind == Kind::Thread {
             let waiting: usize = conversation.words.iter().map(|said| said.text.len()).sum();
@@ -155,7 +157,6 @@ impl Lane {
         }
         let line = Line::of(observation, bounds.line_bytes_max);
         conversation.digest.absorb(now, line, observation.at, bounds.digest_lines_max);
-        conversation.all_resolved_at = (kind == Kind::Alert && conversation.firing() == 0).then_some(now);
         self.books.pend();
         self.place(id, effects);
     }

@@ -121,7 +121,8 @@ impl Lane {
                 Turn::NotBefore(at) => Some(at),
                 Turn::AfterAnswer => None,
             };
-            [turn, self.next_overdue(tier)]
+            let overdue = self.next_overdue(tier).filter(|_| !matches!(self.blocked, Blocked::Halted { .. }));
+            [turn, overdue]
         });
         instants.flatten().min().map(|at| at.max(at_least))
     }
@@ -307,7 +308,7 @@ impl Lane {
         };
         let Some(channel) = self.channel_of(conversation) else { return };
         let zone = channel.time_zone.clone();
-        let words_max = channel.body_chars_max;
+        let words_max = Message::room(channel);
         let reference = self.reference(id, conversation);
         let routing_key = routing_key(id, conversation);
         let Some(conversation) = self.conversations.get_mut(&id) else { return };

@@ -17,6 +17,9 @@ const SUBJECT_CHARS_MAX: usize = 200;
 /// The name of a sender, in characters.
 const NAME_CHARS_MAX: usize = 80;
 
+/// What a message says at its end when an earlier attempt at it may have been taken.
+const MAY_REPEAT: &str = "\n(may repeat an earlier message)";
+
 /// Colours that Missive knows by name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -53,13 +56,20 @@ pub enum Repeat {
 }
 
 impl Message {
+    /// How many characters of a body a channel shows; longer ones are cut.
+    pub fn room(channel: &Channel) -> usize {
+        channel.body_chars_max.saturating_sub(MAY_REPEAT.chars().count())
+    }
+
     /// The request body, and how it names its conversation.
     pub fn request(&self, channel: &Channel, conversation: Option<&str>, repeat: Repeat) -> (Vec<u8>, Addressed) {
         let conversation = conversation.and_then(|id| Uuid::try_parse(id).ok());
         let recipient = Party::of(&channel.recipient);
+        // Room for the note is kept in any case, so that a repeat is cut where its first attempt was.
+        let words = capped(&self.body, Self::room(channel));
         let body = match repeat {
-            Repeat::No => capped(&self.body, channel.body_chars_max),
-            Repeat::May => capped(&format!("{}\n(may repeat an earlier message)", self.body), channel.body_chars_max),
+            Repeat::No => words,
+            Repeat::May => words + MAY_REPEAT,
         };
         let envelope = Envelope {
             messages: Fields {
@@ -197,18 +207,24 @@ mod tests {
 
     #[test]
     fn a_body_never_exceeds_the_cap_and_says_that_it_was_cut() {
-        for (chars, cap) in [(10, 100), (100, 100), (101, 100), (5_000, 100), (50, 5)] {
+        let note = MAY_REPEAT.chars().count();
+        for (chars, cap) in [(10, 100), (100 - note, 100), (101 - note, 100), (5_000, 100), (50, 5 + note)] {
             let (bytes, _) = message(&"é".repeat(chars)).request(&channel(cap), None, Repeat::No);
             let found: serde_json::Value = serde_json::from_slice(&bytes).expect("JSON");
             let body = found["messages"]["body"].as_str().expect("a body");
             assert!(body.chars().count() <= cap, "{chars} {cap}");
-            assert_eq!(body.contains("cut here"), chars > cap && cap > 50, "{chars} {cap}");
+            assert_eq!(body.contains("cut here"), chars > cap - note && cap == 100, "{chars} {cap}");
         }
     }
 
     #[test]
     fn a_message_that_may_repeat_says_so() {
-        let (bytes, _) = message("x").request(&channel(100), None, Repeat::May);
-        assert!(String::from_utf8_lossy(&bytes).contains("may repeat"));
+        for chars in [1, 99, 100, 5_000] {
+            let (bytes, _) = message(&"x".repeat(chars)).request(&channel(100), None, Repeat::May);
+            let found: serde_json::Value = serde_json::from_slice(&bytes).expect("JSON");
+            let body = found["messages"]["body"].as_str().expect("a body");
+            assert!(body.ends_with("(may repeat an earlier message)"), "{chars}: {body}");
+            assert!(body.chars().count() <= 100, "{chars}");
+        }
     }
 }

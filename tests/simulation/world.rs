@@ -108,6 +108,7 @@ pub struct World {
     /// Until when something stood in the way of telling in time.
     excused_until: u64,
     sampled_at: u64,
+    was_stuck: bool,
     report: Report,
     trace: bool,
 }
@@ -146,6 +147,7 @@ impl World {
             healthy: false,
             excused_until: START,
             sampled_at: 0,
+            was_stuck: false,
             report: Report::default(),
             trace,
             random,
@@ -204,11 +206,8 @@ impl World {
 
     fn is_over(&self) -> bool {
         let told = self.owner.as_ref().is_some_and(|owner| {
-            let held =
-                self.scenario.policy.on_doubt == OnDoubt::Hold && self.report.doubts + owner.lane().tally().doubts > 0;
-            (owner.lane().books().pending() == 0 || held)
-                && !owner.is_dirty(&self.kafka)
-                && owner.lane().in_progress() == 0
+            let held = self.scenario.policy.on_doubt == OnDoubt::Hold && self.report.doubts + owner.lane().tally().doubts > 0;
+            (owner.lane().books().pending() == 0 || held) && !owner.is_dirty(&self.kafka) && owner.lane().in_progress() == 0
         });
         told && self.kafka.position == self.ledger.len() && !self.partitions.iter().any(SourcePartition::is_behind)
     }
@@ -265,9 +264,7 @@ impl World {
 
     fn frame(&mut self, place: usize) {
         let partition = &mut self.partitions[place];
-        let Some((bytes, items)) = partition.frame(self.now, &mut self.random, &self.scenario, &self.key) else {
-            return;
-        };
+        let Some((bytes, items)) = partition.frame(self.now, &mut self.random, &self.scenario, &self.key) else { return };
         let expected = self.reference.read(partition.number(), &items);
         self.append(bytes, expected);
         if self.partitions[place].is_behind() {
@@ -309,10 +306,7 @@ impl World {
 
     fn turn_at(&mut self, at: u64) {
         let at = at.max(self.busy_until).max(self.now);
-        if self.owner.is_none()
-            || self.committing
-            || self.next_turn.is_some_and(|planned| planned <= at && planned >= self.now)
-        {
+        if self.owner.is_none() || self.committing || self.next_turn.is_some_and(|planned| planned <= at && planned >= self.now) {
             return;
         }
         self.next_turn = Some(at);
@@ -445,26 +439,14 @@ impl World {
         if !self.kafka.announces(delivery.id) {
             return Err(format!("{:?} is sent and not announced", delivery.id));
         }
-        let now = self
-            .owner
-            .as_ref()
-            .filter(|_| owner == self.owners)
-            .map_or(self.now, |owner| owner.now(self.now).as_millis());
+        let now = self.owner.as_ref().filter(|_| owner == self.owners).map_or(self.now, |owner| owner.now(self.now).as_millis());
         if now >= delivery.send_before.as_millis() {
             self.excuse();
             self.answer(owner, delivery, Answer::NotSent(NotSent::TooLate));
             return Ok(());
         }
-        let fate = Fate::of(
-            self.now,
-            delivery.id.conversation,
-            &mut self.random,
-            &self.scenario.weather,
-            &self.scenario.policy.limits,
-        );
-        if !matches!(&fate.answer, Answer::Status(status) if status.code < 300) || fate.ends > 2 * SECOND {
-            self.excuse_until(self.now + fate.ends);
-        }
+        let fate = Fate::of(self.now, delivery.id.conversation, &mut self.random, &self.scenario.weather, &self.scenario.policy.limits);
+        self.excuse_for(&fate);
         self.inbox.begin(delivery.id.conversation)?;
         self.events += 1;
         let flight = self.events;
@@ -510,26 +492,35 @@ impl World {
         self.excused_until = self.excused_until.max(until);
     }
 
-    /// Looks at what is untold, about once a second.
+    /// What has failed is tried again after a pause, and its conversation waits with it.
+    fn excuse_for(&mut self, fate: &Fate) {
+        let policy = &self.scenario.policy;
+        let pause = match &fate.answer {
+            Answer::Status(status) if status.code < 300 && fate.ends <= 2 * SECOND => return,
+            Answer::Status(status) if status.code < 300 => 0,
+            Answer::Status(status) if status.code == 429 => {
+                millis(status.retry_after.unwrap_or_default().min(policy.limits.retry_after_max)).max(MINUTE)
+            }
+            Answer::Status(_) | Answer::NotSent(_) | Answer::Lost(_) => millis(policy.retry.longest).max(35 * SECOND),
+        };
+        self.excuse_until(self.now + fate.ends + pause);
+    }
+
+    /// Looks at what is untold, about once a second; whatever stands in the way is noted at once.
     fn sample(&mut self) -> Result<(), String> {
         let Some(owner) = &self.owner else { return Ok(()) };
+        let stuck = self.is_stuck(owner);
+        if stuck || std::mem::replace(&mut self.was_stuck, stuck) {
+            self.was_stuck = stuck;
+            self.excuse();
+            return Ok(());
+        }
         if self.now < self.sampled_at + SECOND {
             return Ok(());
         }
         self.sampled_at = self.now;
-        let (lane, now) = (owner.lane(), owner.now(self.now));
-        let budget = lane.budget(now);
-        let stuck =
-            lane.blocked() != Blocked::No || budget.minute == 0 || budget.quarter_hour == 0 || budget.permits == 0;
-        let halted = lane.halted_channels().next().is_some();
-        let untold = lane.oldest_untold();
-        if stuck || halted || owner.draining {
-            self.excuse();
-            return Ok(());
-        }
-        for (urgency, since) in untold {
-            let excused = self.excused_until.saturating_add_signed(0);
-            let waited = self.now.saturating_sub(since.as_millis().max(excused));
+        for (urgency, since) in owner.lane().oldest_untold() {
+            let waited = self.now.saturating_sub(since.as_millis().max(self.excused_until));
             let longest = self.report.untold_max.entry(urgency).or_default();
             *longest = waited.max(*longest);
             let horizon = millis(self.scenario.policy.horizons.of(urgency)) + 2 * SECOND;
@@ -538,6 +529,18 @@ impl World {
             }
         }
         Ok(())
+    }
+
+    /// Does something keep the lane from telling what it wants to tell?
+    fn is_stuck(&self, owner: &Owner) -> bool {
+        let (lane, limits) = (owner.lane(), &self.scenario.policy.limits);
+        let budget = lane.budget(owner.now(self.now));
+        // What has failed keeps its own frozen message, which no roll-up can tell: it needs the common share.
+        let share = if self.scenario.calm { 0 } else { usize::from(limits.critical_share_percent) };
+        let spent = |left: usize, limit: usize| left <= (limit * share).div_ceil(100);
+        let no_budget = spent(budget.minute, limits.per_minute) || spent(budget.quarter_hour, limits.per_quarter_hour);
+        let no_way = lane.blocked() != Blocked::No || lane.halted_channels().next().is_some() || owner.draining;
+        no_budget || no_way || budget.permits == 0
     }
 
     // ── in the end ──
@@ -582,15 +585,13 @@ impl World {
         for (thread, words) in &self.reference.words {
             let conversation = self.key.fingerprint(&[b"chat", thread.as_bytes()]);
             let delivered = self.kafka.covers.range((conversation, 0)..=(conversation, u64::MAX));
-            let told: String =
-                delivered.filter_map(|(id, _)| Some(self.inbox.accepted.get(id)?.body.as_str())).collect();
+            let told: String = delivered.filter_map(|(id, _)| Some(self.inbox.accepted.get(id)?.body.as_str())).collect();
             let mut rest = told.as_str();
             for word in words {
                 let token = word.split_inclusive('>').next().unwrap_or(word);
                 if let Some(place) = rest.find(token) {
                     rest = &rest[place + token.len()..];
-                } else if !self.kafka.dead_letters.iter().any(|(_, body)| String::from_utf8_lossy(body).contains(token))
-                {
+                } else if !self.kafka.dead_letters.iter().any(|(_, body)| String::from_utf8_lossy(body).contains(token)) {
                     return Err(format!("{token} of {thread} is not in its place: {told}"));
                 }
             }
@@ -621,11 +622,7 @@ impl World {
         }
         let records: Vec<_> = self.kafka.records.keys().filter(|key| key.contains("/i/")).collect();
         let keys = owner.lane().dedupe_keys();
-        if keys == 0 && records.is_empty() {
-            Ok(())
-        } else {
-            Err(format!("{keys} identities outlive their window, in {records:?}"))
-        }
+        if keys == 0 && records.is_empty() { Ok(()) } else { Err(format!("{keys} identities outlive their window, in {records:?}")) }
     }
 }
 
