@@ -196,7 +196,9 @@ impl Inbox {
         let (plain, marked) = body.strip_suffix(MARK).map_or((body.as_str(), false), |plain| (plain, true));
         match self.accepted.get_mut(&id) {
             Some(_) if !marked => Err(format!("message {} of {} twice, and not marked as a repeat", id.1, id.0)),
-            Some(known) if !same_beginning(&known.body, plain) => Err(format!("message {} of {} repeated in other words", id.1, id.0)),
+            Some(known) if !same_beginning(&known.body, plain) => {
+                Err(format!("message {} of {} repeated in other words", id.1, id.0))
+            }
             Some(known) => {
                 known.copies += 1;
                 Ok(())

@@ -240,7 +240,7 @@ pub fn happenings(scenario: &Scenario, random: &mut Random) -> Vec<Happening> {
 pub fn gestures(scenario: &Scenario, random: &mut Random) -> Vec<Gesture> {
     let gesture = |_| Gesture {
         at: START + random.between(0, scenario.span),
-        route: *random.pick::<&'static str>(&["alerts", "single", "deals", "chat"]),
+        route: random.pick::<&'static str>(&["alerts", "single", "deals", "chat"]),
         key: format!("k{}", random.between(0, 5)),
         about: *random.pick(&[Learned::Answered, Learned::Answered, Learned::Muted, Learned::Unmuted, Learned::Closed]),
     };
