@@ -46,7 +46,8 @@ fn the_lane_keeps_its_promises_through_storms_outages_and_crashes() {
     let from = number("MISSIVED_SIMULATION_FROM").unwrap_or(0);
     let (report, faults) = simulate(from, seeds);
     println!("{}", summary(seeds, &report, faults.len()));
-    let told: Vec<_> = faults.iter().take(FAULTS_TOLD_MAX).map(|(seed, fault)| format!("seed {seed}: {fault}")).collect();
+    let told: Vec<_> =
+        faults.iter().take(FAULTS_TOLD_MAX).map(|(seed, fault)| format!("seed {seed}: {fault}")).collect();
     let again = faults.first().map_or(0, |(seed, _)| *seed);
     assert!(
         faults.is_empty(),
@@ -96,7 +97,8 @@ fn number(name: &str) -> Option<u64> {
 }
 
 fn summary(seeds: u64, report: &Report, violations: usize) -> String {
-    let waits: Vec<_> = report.untold_max.iter().map(|(urgency, ms)| format!("{} {} s", urgency.as_str(), ms / 1000)).collect();
+    let waits: Vec<_> =
+        report.untold_max.iter().map(|(urgency, ms)| format!("{} {} s", urgency.as_str(), ms / 1000)).collect();
     format!(
         "simulation: {seeds} seeds, {} steps, {} virtual days, {} observations, {} requests, {} roll-ups, {} crashes; longest untold: {}; drained within {} s; {violations} violations",
         report.steps,

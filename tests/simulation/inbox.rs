@@ -87,8 +87,12 @@ impl Fate {
 
     fn in_spell(random: &mut Random, weather: &Weather, limits: &Limits, kind: SpellKind) -> Self {
         match kind {
-            SpellKind::TokenRefused => Self::answered(random, weather, status(*random.clone().pick(&[401, 403]), None, ""), false),
-            SpellKind::RefusesAll => Self::answered(random, weather, status(*random.clone().pick(&[400, 413, 422]), None, "{}"), false),
+            SpellKind::TokenRefused => {
+                Self::answered(random, weather, status(*random.clone().pick(&[401, 403]), None, ""), false)
+            }
+            SpellKind::RefusesAll => {
+                Self::answered(random, weather, status(*random.clone().pick(&[400, 413, 422]), None, "{}"), false)
+            }
             SpellKind::RateLimited => {
                 let after = random.chance(700).then(|| Duration::from_secs(random.spread(1, 2_000)));
                 Self::answered(random, weather, status(429, after, ""), false)
@@ -148,7 +152,13 @@ impl Inbox {
     }
 
     /// It arrives, and takes effect or not.
-    pub fn arrive(&mut self, now: u64, conversation: Fingerprint, sequence: u64, body: Option<&[u8]>) -> Result<(), String> {
+    pub fn arrive(
+        &mut self,
+        now: u64,
+        conversation: Fingerprint,
+        sequence: u64,
+        body: Option<&[u8]>,
+    ) -> Result<(), String> {
         self.arrivals.push(now);
         let last = self.last.entry(conversation).or_default();
         if sequence < *last {
@@ -186,7 +196,9 @@ impl Inbox {
         let (plain, marked) = body.strip_suffix(MARK).map_or((body.as_str(), false), |plain| (plain, true));
         match self.accepted.get_mut(&id) {
             Some(_) if !marked => Err(format!("message {} of {} twice, and not marked as a repeat", id.1, id.0)),
-            Some(known) if !same_beginning(&known.body, plain) => Err(format!("message {} of {} repeated in other words", id.1, id.0)),
+            Some(known) if !same_beginning(&known.body, plain) => {
+                Err(format!("message {} of {} repeated in other words", id.1, id.0))
+            }
             Some(known) => {
                 known.copies += 1;
                 Ok(())

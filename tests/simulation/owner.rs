@@ -119,7 +119,14 @@ impl Sums {
 
 impl Owner {
     /// Takes over what is committed.
-    pub fn take_over(now: u64, skew: i64, policy: &Arc<Policy>, key: &HashKey, strict: bool, kafka: &Committed) -> Result<Self, String> {
+    pub fn take_over(
+        now: u64,
+        skew: i64,
+        policy: &Arc<Policy>,
+        key: &HashKey,
+        strict: bool,
+        kafka: &Committed,
+    ) -> Result<Self, String> {
         let mut lane = Lane::new(Arc::clone(policy), key.clone(), 7);
         for (topic_key, value) in &kafka.records {
             let (name, state_key) = StateKey::parse(topic_key).ok_or_else(|| format!("not a key: {topic_key}"))?;
@@ -233,7 +240,10 @@ impl Owner {
             return Ok(());
         }
         let told = format!("{} sends, {:?}", effects.sends.len(), effects.dirty);
-        Err(format!("a step that was not due before {wakeup:?} did something: {told}, then due {:?}", self.lane.next_wakeup()))
+        Err(format!(
+            "a step that was not due before {wakeup:?} did something: {told}, then due {:?}",
+            self.lane.next_wakeup()
+        ))
     }
 
     /// What a transaction would write, as Kafka would hold it.
@@ -264,7 +274,14 @@ impl Owner {
         }
         let distinct = self.position.checked_sub(1).map_or(0, |last| ledger[last].distinct);
         let accounted = kafka.sums.total() + kafka.pending;
-        if distinct == accounted { Ok(()) } else { Err(format!("{distinct} observations consumed, {accounted} accounted for: {:?} and {} pending", kafka.sums, kafka.pending)) }
+        if distinct == accounted {
+            Ok(())
+        } else {
+            Err(format!(
+                "{distinct} observations consumed, {accounted} accounted for: {:?} and {} pending",
+                kafka.sums, kafka.pending
+            ))
+        }
     }
 
     /// The transaction is committed: what may be sent now.
@@ -287,12 +304,18 @@ impl Owner {
         let expected = entry.expected;
         let folded = news + settled.duplicate + settled.suppressed;
         if folded != expected.distinct {
-            return Err(format!("{folded} folded of {} new positions at ledger offset {}", expected.distinct, self.position));
+            return Err(format!(
+                "{folded} folded of {} new positions at ledger offset {}",
+                expected.distinct, self.position
+            ));
         }
         let verdicts = (news, settled.duplicate, settled.suppressed);
         let wanted = (expected.news, expected.duplicates, expected.suppressed);
         if self.strict && verdicts != wanted {
-            return Err(format!("(news, duplicates, suppressed) {verdicts:?}, expected {wanted:?} at ledger offset {}", self.position));
+            return Err(format!(
+                "(news, duplicates, suppressed) {verdicts:?}, expected {wanted:?} at ledger offset {}",
+                self.position
+            ));
         }
         Ok(())
     }
@@ -315,7 +338,8 @@ impl Owner {
         let (sends, dirty) = (self.effects.sends.len(), self.effects.dirty.len());
         let wakeup = self.lane.next_wakeup();
         self.step(now, Input::Tick)?;
-        let idle = sends == self.effects.sends.len() && dirty == self.effects.dirty.len() && wakeup == self.lane.next_wakeup();
+        let idle =
+            sends == self.effects.sends.len() && dirty == self.effects.dirty.len() && wakeup == self.lane.next_wakeup();
         let instant = at(now, self.skew);
         let wakes = if idle && self.idle_wakes.0 == instant { self.idle_wakes.1 + 1 } else { 0 };
         self.idle_wakes = (instant, wakes);
@@ -352,7 +376,11 @@ impl Owner {
         let new = self.effects.sends[known..].iter();
         self.sending.extend(new.map(|delivery| (delivery.id, delivery.send_before + self.give_up_after)));
         let (theirs, ours) = (self.lane.in_progress(), self.sending.len());
-        if theirs == ours { Ok(()) } else { Err(format!("{theirs} in progress, but {ours} are on the wire: {:?}", self.sending)) }
+        if theirs == ours {
+            Ok(())
+        } else {
+            Err(format!("{theirs} in progress, but {ours} are on the wire: {:?}", self.sending))
+        }
     }
 }
 

@@ -118,7 +118,8 @@ impl Scenario {
 
 impl Load {
     fn of(random: &mut Random, strict: bool) -> Self {
-        let mut some = |likely: u64, from: u64, to: u64| if random.chance(likely) { random.spread(from, to) } else { 0 };
+        let mut some =
+            |likely: u64, from: u64, to: u64| if random.chance(likely) { random.spread(from, to) } else { 0 };
         Self {
             steady: some(700, 4, 120),
             storm_groups: some(350, 10, 300),
@@ -185,14 +186,22 @@ impl Troubles {
 
 fn policy(random: &mut Random, strict: bool) -> Policy {
     let channels = ["ops", "crm"].map(|name| (name.into(), channel(random, name)));
-    let routes = [("alerts", "ops", Kind::Alert), ("single", "ops", Kind::Alert), ("deals", "crm", Kind::Record), ("chat", "crm", Kind::Thread)];
+    let routes = [
+        ("alerts", "ops", Kind::Alert),
+        ("single", "ops", Kind::Alert),
+        ("deals", "crm", Kind::Record),
+        ("chat", "crm", Kind::Thread),
+    ];
     let routes = routes.map(|(name, channel, kind)| (name.into(), route(random, strict, name, channel, kind)));
     let horizon = |millis| Duration::from_millis(millis);
     Policy {
         lane: "default".into(),
         namespace: "missived".into(),
         limits: limits(random),
-        retry: Retry { first: Duration::from_secs(1), longest: Duration::from_secs(random.pick(&[5, 60, 300]).to_owned()) },
+        retry: Retry {
+            first: Duration::from_secs(1),
+            longest: Duration::from_secs(random.pick(&[5, 60, 300]).to_owned()),
+        },
         horizons: Horizons { critical: horizon(30 * SECOND), normal: horizon(5 * MINUTE), low: horizon(15 * MINUTE) },
         bounds: bounds(random, strict),
         on_doubt: if random.chance(60) { OnDoubt::Hold } else { OnDoubt::Resend },
@@ -202,7 +211,8 @@ fn policy(random: &mut Random, strict: bool) -> Policy {
 }
 
 fn limits(random: &mut Random) -> Limits {
-    let (concurrent, per_minute, per_quarter_hour) = *random.pick(&[(5, 300, 900), (5, 300, 900), (5, 20, 60), (2, 10, 40), (1, 5, 12)]);
+    let (concurrent, per_minute, per_quarter_hour) =
+        *random.pick(&[(5, 300, 900), (5, 300, 900), (5, 20, 60), (2, 10, 40), (1, 5, 12)]);
     Limits {
         concurrent,
         per_minute,

@@ -77,7 +77,13 @@ impl Happening {
         match self.state {
             State::Firing | State::Resolved => {
                 let state: &[u8] = if self.state == State::Firing { b"firing" } else { b"resolved" };
-                key.fingerprint(&[self.route.as_bytes(), self.key.as_bytes(), &self.entity.to_be_bytes(), state, &since])
+                key.fingerprint(&[
+                    self.route.as_bytes(),
+                    self.key.as_bytes(),
+                    &self.entity.to_be_bytes(),
+                    state,
+                    &since,
+                ])
             }
             State::Changed | State::Said => key.fingerprint(&[self.route.as_bytes(), self.text.as_bytes()]),
         }
@@ -142,7 +148,13 @@ impl SourcePartition {
     }
 
     /// Writes one frame, if there is something to write.
-    pub fn frame(&mut self, now: u64, random: &mut Random, scenario: &Scenario, key: &HashKey) -> Option<(Vec<u8>, Vec<Item>)> {
+    pub fn frame(
+        &mut self,
+        now: u64,
+        random: &mut Random,
+        scenario: &Scenario,
+        key: &HashKey,
+    ) -> Option<(Vec<u8>, Vec<Item>)> {
         if random.chance(scenario.load.intake_crashes_per_mille) {
             self.crash(random);
         }
@@ -228,7 +240,7 @@ pub fn happenings(scenario: &Scenario, random: &mut Random) -> Vec<Happening> {
 pub fn gestures(scenario: &Scenario, random: &mut Random) -> Vec<Gesture> {
     let gesture = |_| Gesture {
         at: START + random.between(0, scenario.span),
-        route: *random.pick::<&'static str>(&["alerts", "single", "deals", "chat"]),
+        route: random.pick::<&'static str>(&["alerts", "single", "deals", "chat"]),
         key: format!("k{}", random.between(0, 5)),
         about: *random.pick(&[Learned::Answered, Learned::Answered, Learned::Muted, Learned::Unmuted, Learned::Closed]),
     };

@@ -206,8 +206,11 @@ impl World {
 
     fn is_over(&self) -> bool {
         let told = self.owner.as_ref().is_some_and(|owner| {
-            let held = self.scenario.policy.on_doubt == OnDoubt::Hold && self.report.doubts + owner.lane().tally().doubts > 0;
-            (owner.lane().books().pending() == 0 || held) && !owner.is_dirty(&self.kafka) && owner.lane().in_progress() == 0
+            let held =
+                self.scenario.policy.on_doubt == OnDoubt::Hold && self.report.doubts + owner.lane().tally().doubts > 0;
+            (owner.lane().books().pending() == 0 || held)
+                && !owner.is_dirty(&self.kafka)
+                && owner.lane().in_progress() == 0
         });
         told && self.kafka.position == self.ledger.len() && !self.partitions.iter().any(SourcePartition::is_behind)
     }
@@ -264,7 +267,9 @@ impl World {
 
     fn frame(&mut self, place: usize) {
         let partition = &mut self.partitions[place];
-        let Some((bytes, items)) = partition.frame(self.now, &mut self.random, &self.scenario, &self.key) else { return };
+        let Some((bytes, items)) = partition.frame(self.now, &mut self.random, &self.scenario, &self.key) else {
+            return;
+        };
         let expected = self.reference.read(partition.number(), &items);
         self.append(bytes, expected);
         if self.partitions[place].is_behind() {
@@ -306,7 +311,10 @@ impl World {
 
     fn turn_at(&mut self, at: u64) {
         let at = at.max(self.busy_until).max(self.now);
-        if self.owner.is_none() || self.committing || self.next_turn.is_some_and(|planned| planned <= at && planned >= self.now) {
+        if self.owner.is_none()
+            || self.committing
+            || self.next_turn.is_some_and(|planned| planned <= at && planned >= self.now)
+        {
             return;
         }
         self.next_turn = Some(at);
@@ -439,13 +447,23 @@ impl World {
         if !self.kafka.announces(delivery.id) {
             return Err(format!("{:?} is sent and not announced", delivery.id));
         }
-        let now = self.owner.as_ref().filter(|_| owner == self.owners).map_or(self.now, |owner| owner.now(self.now).as_millis());
+        let now = self
+            .owner
+            .as_ref()
+            .filter(|_| owner == self.owners)
+            .map_or(self.now, |owner| owner.now(self.now).as_millis());
         if now >= delivery.send_before.as_millis() {
             self.excuse();
             self.answer(owner, delivery, Answer::NotSent(NotSent::TooLate));
             return Ok(());
         }
-        let fate = Fate::of(self.now, delivery.id.conversation, &mut self.random, &self.scenario.weather, &self.scenario.policy.limits);
+        let fate = Fate::of(
+            self.now,
+            delivery.id.conversation,
+            &mut self.random,
+            &self.scenario.weather,
+            &self.scenario.policy.limits,
+        );
         self.excuse_for(&fate);
         self.inbox.begin(delivery.id.conversation)?;
         self.events += 1;
@@ -585,13 +603,15 @@ impl World {
         for (thread, words) in &self.reference.words {
             let conversation = self.key.fingerprint(&[b"chat", thread.as_bytes()]);
             let delivered = self.kafka.covers.range((conversation, 0)..=(conversation, u64::MAX));
-            let told: String = delivered.filter_map(|(id, _)| Some(self.inbox.accepted.get(id)?.body.as_str())).collect();
+            let told: String =
+                delivered.filter_map(|(id, _)| Some(self.inbox.accepted.get(id)?.body.as_str())).collect();
             let mut rest = told.as_str();
             for word in words {
                 let token = word.split_inclusive('>').next().unwrap_or(word);
                 if let Some(place) = rest.find(token) {
                     rest = &rest[place + token.len()..];
-                } else if !self.kafka.dead_letters.iter().any(|(_, body)| String::from_utf8_lossy(body).contains(token)) {
+                } else if !self.kafka.dead_letters.iter().any(|(_, body)| String::from_utf8_lossy(body).contains(token))
+                {
                     return Err(format!("{token} of {thread} is not in its place: {told}"));
                 }
             }
@@ -622,7 +642,11 @@ impl World {
         }
         let records: Vec<_> = self.kafka.records.keys().filter(|key| key.contains("/i/")).collect();
         let keys = owner.lane().dedupe_keys();
-        if keys == 0 && records.is_empty() { Ok(()) } else { Err(format!("{keys} identities outlive their window, in {records:?}")) }
+        if keys == 0 && records.is_empty() {
+            Ok(())
+        } else {
+            Err(format!("{keys} identities outlive their window, in {records:?}"))
+        }
     }
 }
 
