@@ -23,6 +23,7 @@ const TOP: &[&str] = &[
     ".git",
     ".gitignore",
     "ARCHITECTURE.md",
+    "BENCHMARKS.md",
     "CHANGELOG.md",
     "CONTRIBUTING.md",
     "Cargo.lock",
