@@ -47,17 +47,25 @@ pub fn read_partition(
     let mut assignment = TopicPartitionList::new();
     assignment.add_partition_offset(topic, partition, Offset::Beginning).map_err(failed)?;
     consumer.assign(&assignment).map_err(failed)?;
-    loop {
+    let whole = loop {
         match consumer.poll(Duration::from_millis(100)) {
             Some(Ok(record)) => show(&record, &mut on_record),
-            Some(Err(KafkaError::PartitionEOF(_))) => return Ok(()),
+            Some(Err(KafkaError::PartitionEOF(_))) => break Ok(()),
             Some(Err(error)) => tracing::debug!(%error, topic, partition, "while reading a partition"),
             None => {}
         }
         if deadline.has_passed() {
-            return Err(timed_out());
+            break Err(timed_out());
         }
-    }
+    };
+    close(consumer);
+    whole
+}
+
+/// Closing a consumer takes a tenth of a second, and nobody needs to wait for it.
+fn close(consumer: BaseConsumer<QuietContext>) {
+    let closing = std::thread::Builder::new().name("close".into()).spawn(move || drop(consumer));
+    closing.map_or_else(|error| tracing::debug!(%error, "closed a reader in place"), drop);
 }
 
 fn show(record: &BorrowedMessage<'_>, on_record: &mut impl FnMut(&[u8], Option<&[u8]>)) {
@@ -76,6 +84,8 @@ fn wait_until_stable(
 ) -> Result<(), ReadError> {
     let mut config = reader_config(kafka);
     config.set("isolation.level", "read_uncommitted");
+    // It only asks for watermarks; outside of any group it has nothing to close.
+    config.remove("group.id");
     let failed = |error| ReadError::Kafka { topic: topic.to_owned(), partition, error };
     let uncommitted: BaseConsumer<QuietContext> = config.create_with_context(QuietContext).map_err(failed)?;
     while !deadline.has_passed() {
