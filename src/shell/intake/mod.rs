@@ -11,6 +11,7 @@
 mod cache;
 mod cycle;
 mod dead_letter;
+mod reading;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -19,7 +20,6 @@ use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::{BorrowedMessage, Headers, Message, ToBytes};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
@@ -27,22 +27,15 @@ use super::clock::{self, Deadline};
 use super::kafka::{GroupContext, GroupEvent, Names, Partition, group_config, producer_config};
 use super::readiness::{Gate, ReadyState};
 use crate::config;
-use crate::event::{Decoder, Event, FrameBuilder, HashKey, Record, Timestamp};
-use crate::lane::Outcome;
-use crate::route::{RouteHash, Seen, Source, Start};
+use crate::event::{Decoder, FrameBuilder, HashKey};
+use crate::route::{RouteHash, Source, Start};
 use crate::telemetry::Telemetry;
-use cache::{Cache, Sent};
+use cache::Cache;
 use cycle::{Ack, Acks, Cycle, Cycles};
-use dead_letter::letter;
+use reading::{Next, Reading, write};
 
 /// Writes under way at most; then reading waits.
 const WRITES_MAX: usize = 256;
-
-/// Observations in one frame at most.
-const FRAME_ITEMS_MAX: u32 = 20_000;
-
-/// A dead letter keeps this much of its record's key.
-const LETTER_KEY_BYTES_MAX: usize = 4 * 1024;
 
 /// How often offsets are committed while there is something to commit.
 const COMMIT_INTERVAL: Duration = Duration::from_millis(100);
@@ -360,166 +353,5 @@ impl Member {
             self.producer.context().take();
         }
         self.consumer.context().assignments.close();
-    }
-}
-
-/// What a poll gave.
-enum Next {
-    Read,
-    /// A frame has reached its size.
-    Full,
-    Nothing,
-}
-
-/// One record on its way into its frames.
-struct Reading<'m> {
-    plan: &'m Plan,
-    rules: &'m [Vec<Planned>],
-    producer: &'m BaseProducer<Acks>,
-    decoder: &'m mut Decoder,
-    cache: &'m mut Cache,
-    frames: &'m mut Frames,
-    cycle: &'m mut Cycle,
-    number: u64,
-    full: bool,
-}
-
-impl Reading<'_> {
-    fn take(mut self, now: Timestamp, record: &BorrowedMessage<'_>) -> Next {
-        let partition = Partition { topic: record.topic().into(), number: record.partition() };
-        self.cycle.report.records += 1;
-        let place = self.plan.sources.iter().position(|source| &*source.topic == record.topic());
-        let outcome = place.map(|place| self.decode(now, place, &partition, record));
-        self.cycle.reached.insert(partition, record.offset() + 1);
-        match outcome {
-            Some(Ok(())) => {}
-            Some(Err(refused)) => self.refuse(now, record, &refused),
-            None => self.refuse(now, record, &Refused::new("no_source", "no source reads this topic", 1)),
-        }
-        if self.full { Next::Full } else { Next::Read }
-    }
-
-    fn decode(
-        &mut self,
-        now: Timestamp,
-        place: usize,
-        partition: &Partition,
-        record: &BorrowedMessage<'_>,
-    ) -> Result<(), Refused> {
-        let source = &self.plan.sources[place];
-        let bytes = record.payload().map_or(0, <[u8]>::len);
-        if bytes > source.record_bytes_max {
-            let error = format!("{bytes} bytes; {} takes at most {}", source.name, source.record_bytes_max);
-            return Err(Refused::new("too_large", &error, 1));
-        }
-        let at = record.timestamp().to_millis().map_or(now, Timestamp::from_signed_millis);
-        let seen = Seen { offset: record.offset(), at, old: now.since(at) > source.max_age };
-        let headers: Vec<(&str, &[u8])> = record
-            .headers()
-            .map(|headers| headers.iter().map(|header| (header.key, header.value.unwrap_or_default())).collect())
-            .unwrap_or_default();
-        let raw = Record { payload: record.payload(), headers: &headers };
-        let Self { plan, rules, decoder, cache, frames, full, .. } = self;
-        let mut unrouted = 0;
-        let events = decoder
-            .decode(&source.format, raw, &mut |event| match source.route(event) {
-                Some(rule) => {
-                    let framing = Framing { plan, cache, frames, full, partition };
-                    framing.add(now, source, rule, &rules[place][rule], event, seen);
-                }
-                None => unrouted += 1,
-            })
-            .map_err(|refusal| Refused::new(refusal.reason(), &refusal.to_string(), 1))?;
-        let events = events as u64;
-        self.cycle.report.consumed += events.saturating_sub(unrouted);
-        if events == 0 {
-            self.cycle.report.consumed += 1;
-            self.cycle.report.settle(Outcome::Suppressed, "empty", 1);
-        }
-        if unrouted > 0 {
-            let error = format!("{unrouted} of {events} events match no route of {}", source.name);
-            return Err(Refused::new("no_route", &error, unrouted));
-        }
-        Ok(())
-    }
-
-    fn refuse(&mut self, now: Timestamp, record: &BorrowedMessage<'_>, refused: &Refused) {
-        let letter = letter(record, refused.reason, &refused.error, now, self.plan.kafka.topics.message_bytes_max);
-        let base = BaseRecord::with_opaque_to(&self.plan.names.dead_letters, Box::new(self.number))
-            .payload(&letter.value)
-            .headers(letter.headers);
-        let key = record.key().unwrap_or_default();
-        write(self.producer, base.key(&key[..key.len().min(LETTER_KEY_BYTES_MAX)]));
-        self.cycle.writes += 1;
-        self.cycle.report.consumed += refused.events;
-        self.cycle.report.settle(Outcome::DeadLettered, refused.reason, refused.events);
-        tracing::debug!(
-            reason = refused.reason,
-            topic = record.topic(),
-            partition = record.partition(),
-            offset = record.offset(),
-            "a record became a dead letter"
-        );
-    }
-}
-
-/// Why a record becomes a dead letter, and how many events it stands for.
-struct Refused {
-    reason: &'static str,
-    error: Box<str>,
-    events: u64,
-}
-
-impl Refused {
-    fn new(reason: &'static str, error: &str, events: u64) -> Self {
-        Self { reason, error: error.into(), events }
-    }
-}
-
-/// One event on its way into its frame.
-struct Framing<'m> {
-    plan: &'m Plan,
-    cache: &'m mut Cache,
-    frames: &'m mut Frames,
-    full: &'m mut bool,
-    partition: &'m Partition,
-}
-
-impl Framing<'_> {
-    fn add(self, now: Timestamp, source: &Source, rule: usize, planned: &Planned, event: &Event<'_>, seen: Seen) {
-        let rule = &source.rules[rule];
-        let observation = rule.observe(planned.hash, event, seen);
-        debug_assert_eq!(Some(&planned.ledger_partition), self.plan.lanes.get(&rule.lane));
-        let frames = self.frames.entry((self.partition.clone(), rule.lane.clone())).or_default();
-        if frames.last().is_none_or(|frame| is_full(frame, &self.plan.intake)) {
-            frames.push(FrameBuilder::default());
-        }
-        let Some(frame) = frames.last_mut() else { return };
-        match self.cache.note(now, &observation) {
-            Sent::New => frame.push(&observation),
-            Sent::Repeat => frame.drop_duplicate(&rule.name, &observation.conversation, observation.position),
-        }
-        *self.full |= is_full(frame, &self.plan.intake);
-    }
-}
-
-const fn is_full(frame: &FrameBuilder, intake: &config::Intake) -> bool {
-    frame.bytes() >= intake.frame_bytes_max || frame.items() >= FRAME_ITEMS_MAX
-}
-
-/// Hands a record to the producer; a full queue waits. What can't be handed over fails like what can't be written, so that
-/// its cycle is never committed.
-fn write<K, P>(producer: &BaseProducer<Acks>, record: BaseRecord<'_, K, P, Box<u64>>)
-where
-    K: ToBytes + ?Sized,
-    P: ToBytes + ?Sized,
-{
-    let mut record = record;
-    while let Err((error, back)) = producer.send(record) {
-        if error != KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull) {
-            return producer.context().fail(error);
-        }
-        producer.poll(Duration::from_millis(10));
-        record = back;
     }
 }
