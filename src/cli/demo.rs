@@ -41,10 +41,10 @@ use stage::{Play, Stage, StageError};
 
 const EXAMPLES: &str = "\
 Examples:
-  missived demo                                      watch it; s starts a storm, k kills and restarts
-                                                     the daemon's parts, q ends
-  missived demo --once --events 20000 --seed 7 --report report.json
-  missived demo --log demo.log                       with the daemon's log beside it
+  missived demo                                  watch it; s: a storm, k: kill and restart, q: end
+  missived demo --once --seed 7                  20,000 events, and whether the books balance
+  missived demo --once --events 5000 --report report.json --deadline 40s
+  missived demo --log demo.log                   with the daemon's log beside it
 
 Exit codes: 0 the books balance (or somebody ended it), 1 they don't, or something failed.";
 

@@ -89,3 +89,56 @@ impl Lives {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::event::Timestamp;
+    use crate::lane::pacing::Budget;
+    use crate::lane::{Blocked, Books, Outcome};
+    use crate::telemetry::IntakeReport;
+
+    fn life(consumed: u64, dead_lettered: u64) -> Arc<Telemetry> {
+        let telemetry = Telemetry::new();
+        let mut report = IntakeReport { consumed, ..IntakeReport::default() };
+        report.settle(Outcome::DeadLettered, "not_json", dead_lettered);
+        telemetry.intake(&report);
+        Arc::new(telemetry)
+    }
+
+    fn lane(pending: u64, messages: u64) -> LaneReport {
+        LaneReport {
+            at: Timestamp::EPOCH,
+            books: Books::restored(pending),
+            tally: Tally { messages, ..Tally::default() },
+            budget: Budget { minute: 300, quarter_hour: 900, permits: 5 },
+            blocked: Blocked::No,
+            halted_channels: 0,
+            in_progress: 0,
+            conversations: 1,
+            dedupe_keys: 0,
+            dedupe_evicted: 0,
+            oldest_untold: BTreeMap::new(),
+        }
+    }
+
+    #[test]
+    fn lives_add_up_and_what_was_pending_is_carried_until_it_is_read_back() {
+        let accounts = Accounts::default();
+        let first = life(10, 1);
+        first.lane("default", lane(9, 2));
+        accounts.begin(first);
+        assert_eq!(accounts.totals().accounted(), 10);
+        accounts.end();
+        let second = life(4, 2);
+        accounts.begin(second.clone());
+        let carried = accounts.totals();
+        assert_eq!((carried.balance.consumed, carried.balance.dead_lettered, carried.balance.pending), (14, 3, 9));
+        second.lane("default", lane(11, 1));
+        let whole = accounts.totals();
+        assert_eq!((whole.balance.pending, whole.messages), (11, 3));
+        assert!(whole.balance.holds());
+    }
+}

@@ -20,6 +20,8 @@ pub struct Counted {
     pub written: u64,
     pub daemon: Totals,
     pub missive: Summary,
+    /// Conversations in it that people began.
+    pub begun_by_people: u64,
     /// Replies on their topic, each once.
     pub replies_read: u64,
     pub took: Duration,
@@ -105,6 +107,11 @@ impl Counted {
         checks.into_iter().flatten().collect()
     }
 
+    /// Conversations that the daemon opened.
+    pub fn conversations(&self) -> u64 {
+        self.missive.conversations.saturating_sub(self.begun_by_people)
+    }
+
     pub fn report(&self) -> Report {
         let balance = self.daemon.balance;
         Report {
@@ -116,7 +123,7 @@ impl Counted {
                 dead_lettered: balance.dead_lettered,
                 pending: balance.pending,
             },
-            messages: Messages { sent: self.missive.messages, conversations: self.missive.conversations },
+            messages: Messages { sent: self.missive.messages, conversations: self.conversations() },
             missive: Missive {
                 requests: self.missive.requests,
                 rate_limit_violations: self.missive.rate_limit_violations,

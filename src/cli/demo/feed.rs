@@ -89,6 +89,14 @@ pub struct Feed {
     ahead: VecDeque<(u64, usize)>,
     ahead_bytes: usize,
     storm_until: u64,
+    planned: Option<Planned>,
+}
+
+/// A storm that belongs to the story: by events, not by time, so that a seed always tells the same.
+#[derive(Clone, Copy, Debug)]
+struct Planned {
+    after: u64,
+    events: u64,
 }
 
 impl Feed {
@@ -105,24 +113,29 @@ impl Feed {
             .set("linger.ms", "2")
             .create_with_context(QuietContext)?;
         let story = Story::new(seed);
-        Ok(Self { producer, story, pace, progress, accounts, ahead: VecDeque::new(), ahead_bytes: 0, storm_until: 0 })
+        let planned = match pace.events {
+            Amount::Endless => None,
+            Amount::Exactly(events) => Some(Planned { after: events / 4, events: events / 2 }),
+        };
+        Ok(Self {
+            producer,
+            story,
+            pace,
+            progress,
+            accounts,
+            ahead: VecDeque::new(),
+            ahead_bytes: 0,
+            storm_until: 0,
+            planned,
+        })
     }
 
     /// Writes until the story is over; an endless one until it is dropped.
     pub async fn run(mut self) {
         let mut ticks = tokio::time::interval(TICK);
         let mut allowance = 0.0;
-        let storm_from = match self.pace.events {
-            Amount::Endless => None,
-            Amount::Exactly(events) => Some((events / 4, events / 2)),
-        };
-        let mut planned = storm_from;
         while self.progress.unwritten() > 0 {
             ticks.tick().await;
-            if let Some((_, events)) = planned.take_if(|(from, _)| *from <= self.progress.written()) {
-                self.progress.storm(events);
-            }
-            self.begin_storms();
             allowance += self.per_tick();
             allowance -= self.write(allowance);
         }
@@ -134,9 +147,12 @@ impl Feed {
 
     fn begin_storms(&mut self) {
         let asked = self.progress.storms_asked.swap(0, Ordering::AcqRel);
-        if asked > 0 {
-            self.story.storm(asked);
-            self.storm_until = self.storm_until.max(self.progress.written()) + asked;
+        let written = self.progress.written();
+        let planned = self.planned.take_if(|planned| planned.after <= written).map_or(0, |planned| planned.events);
+        let events = asked + planned;
+        if events > 0 {
+            self.story.storm(events);
+            self.storm_until = self.storm_until.max(written) + events;
         }
     }
 
@@ -154,6 +170,7 @@ impl Feed {
             if !self.has_room() {
                 return allowance;
             }
+            self.begin_storms();
             let written = self.story.next(clock::now(), self.progress.unwritten());
             #[expect(clippy::cast_precision_loss, reason = "a handful of events")]
             let events = written.events as f64;

@@ -69,14 +69,18 @@ impl Keeper {
             let record = BaseRecord::to(&topic).partition(*partition).key(key).payload(value);
             producer.send(record).map_err(|(error, _)| error)?;
         }
-        producer.flush(TIMEOUT)
+        producer.flush(TIMEOUT)?;
+        let bytes: usize = self.latest.iter().map(|((_, key), value)| key.len() + value.len()).sum();
+        tracing::info!(records = self.latest.len(), bytes, "wrote the newest of the state anew");
+        Ok(())
     }
 
     fn read_to_end(&mut self) -> Result<(), KafkaError> {
         let deadline = Deadline::after(TIMEOUT);
         let topic = settings::state_topic();
         for partition in self.reached.keys().copied().collect::<Vec<_>>() {
-            let (_, end) = self.consumer.fetch_watermarks(&topic, partition, TIMEOUT)?;
+            let (begin, end) = self.consumer.fetch_watermarks(&topic, partition, TIMEOUT)?;
+            tracing::debug!(partition, begin, end, "the state as the mock kept it");
             while self.reached.get(&partition).is_some_and(|reached| *reached < end) && !deadline.has_passed() {
                 match self.consumer.poll(Duration::from_millis(20)) {
                     Some(Ok(record)) => keep(&mut self.latest, &mut self.reached, &record),

@@ -1,4 +1,4 @@
-//! People in Missive: they answer in conversations that are there, and one of them begins a new one.
+//! People in Missive: one of them begins a conversation, all answer in those that are there.
 //!
 //! What they write is seeded, whom they write to depends on what has happened by then. Bounded: they write
 //! [`REPLIES_MAX`] times and then fall silent.
@@ -29,22 +29,22 @@ const WORDS: [&str; 8] = [
     "Danke, schaue ich mir an 👍",
 ];
 
+/// Ann begins a conversation with somebody who has never been heard of. Returns how many conversations that makes.
+pub fn begin(sandbox: &Sandbox) -> u64 {
+    let (_, account) = CHANNELS[2];
+    let recipient = Person { id: Some("v-2001".into()), ..Person::default() };
+    let reply = Reply::new(ReplyTo::Recipient { account: account.into(), recipient }, "Are you still there?");
+    u64::from(send(sandbox, reply) == Sent::Yes)
+}
+
 /// People write, one at every `pause`, until they are dropped or tired.
 pub async fn write(sandbox: Arc<Sandbox>, seed: u64, pause: Duration) {
     // Another sequence than the story's, which has the same seed.
     let mut random = Random::new(seed ^ 0x70_65_6f_70_6c_65);
-    begin(&sandbox);
     for _ in 1..REPLIES_MAX {
         tokio::time::sleep(pause).await;
         answer(&sandbox, &mut random);
     }
-}
-
-/// Ann writes to somebody who has never been heard of.
-fn begin(sandbox: &Sandbox) {
-    let (_, account) = CHANNELS[2];
-    let recipient = Person { id: Some("v-2001".into()), ..Person::default() };
-    send(sandbox, Reply::new(ReplyTo::Recipient { account: account.into(), recipient }, "Are you still there?"));
 }
 
 fn answer(sandbox: &Sandbox, random: &mut Random) {
@@ -57,8 +57,18 @@ fn answer(sandbox: &Sandbox, random: &mut Random) {
     send(sandbox, Reply::new(ReplyTo::Conversation(conversation.id.clone()), *words));
 }
 
-fn send(sandbox: &Sandbox, reply: Reply) {
-    if let Err(error) = sandbox.reply(reply) {
-        tracing::warn!(%error, "somebody could not answer");
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Sent {
+    Yes,
+    No,
+}
+
+fn send(sandbox: &Sandbox, reply: Reply) -> Sent {
+    match sandbox.reply(reply) {
+        Ok(_) => Sent::Yes,
+        Err(error) => {
+            tracing::warn!(%error, "somebody could not write");
+            Sent::No
+        }
     }
 }

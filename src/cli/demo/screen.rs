@@ -7,6 +7,9 @@ use super::books::Counted;
 use crate::event::{Timestamp, Urgency};
 use crate::telemetry::LaneReport;
 
+/// A line that wraps would be two, and the next frame would be drawn one too low.
+const COLUMNS_MAX: usize = 78;
+
 /// Everything that is shown.
 #[derive(Clone, Debug)]
 pub struct View {
@@ -66,7 +69,7 @@ fn redraw(out: &mut impl Write, standing: &mut usize, lines: &[String]) -> io::R
         write!(out, "\x1b[{standing}A")?;
     }
     for line in lines {
-        write!(out, "\x1b[2K{line}\r\n")?;
+        write!(out, "\x1b[2K{line:.COLUMNS_MAX$}\r\n")?;
     }
     *standing = lines.len();
     out.flush()
@@ -82,7 +85,11 @@ impl View {
             format!("  duplicates     {:>9}   suppressed {}", grouped(balance.duplicates), grouped(balance.suppressed)),
             format!("  delivered      {:>9}   pending {}", grouped(balance.delivered), grouped(balance.pending)),
             format!("  dead letters   {:>9}", grouped(balance.dead_lettered)),
-            format!("  messages       {:>9}   in {} conversations", grouped(missive.messages), missive.conversations),
+            format!(
+                "  messages       {:>9}   in {} conversations",
+                grouped(missive.messages),
+                self.counted.conversations()
+            ),
             format!("  replies        {:>9}   of {} sent", replies_read, missive.replies.sent),
             format!("  budget left    {}", self.budget()),
             format!("  oldest untold  {}", self.oldest_untold()),
@@ -101,7 +108,7 @@ impl View {
             balance.pending,
             balance.dead_lettered,
             missive.messages,
-            missive.conversations,
+            self.counted.conversations(),
             replies_read,
             missive.replies.sent,
             self.budget(),

@@ -63,6 +63,8 @@ pub struct Stage {
     keeper: Keeper,
     replies_read: Arc<AtomicU64>,
     people: AbortHandle,
+    /// Conversations that people began.
+    begun: u64,
     /// Dropped before the cluster that they talk to.
     tasks: JoinSet<()>,
     started: Instant,
@@ -98,11 +100,13 @@ impl Stage {
             keeper,
             replies_read,
             people,
+            begun: 0,
             tasks,
             started,
             _cluster: cluster,
         };
         stage.start_daemon().await?;
+        stage.begun = people::begin(&stage.sandbox);
         stage.people = stage.tasks.spawn(people::write(stage.sandbox.clone(), play.seed, play.people_pause));
         Ok(stage)
     }
@@ -143,6 +147,7 @@ impl Stage {
             written: self.progress.written(),
             daemon: self.accounts.totals(),
             missive: self.sandbox.summary(),
+            begun_by_people: self.begun,
             replies_read: self.replies_read.load(Ordering::Acquire),
             took: clock::monotonic().saturating_duration_since(self.started),
         }

@@ -42,14 +42,14 @@ impl Deals {
         self.events += 1;
         let company = *pick(random, &COMPANIES);
         let (stage, amount) = (*pick(random, &STAGES), 500 + 250 * random.up_to(400));
-        let data =
-            json!({ "company": company, "stage": stage, "amount_eur": amount, "url": format!("{SOURCE}/deals") });
-        let subject = format!("deals/{}", company.to_lowercase().replace(' ', "-"));
+        let data = json!({
+            "summary": format!("{stage}, {amount} €"), "stage": stage, "amount_eur": amount, "url": format!("{SOURCE}/deals"),
+        });
         let id = format!("deal-event-{}", self.events);
         let written = if chance(random, 50) {
-            structured(&id, &subject, &rfc3339(now), &data)
+            structured(&id, company, &rfc3339(now), &data)
         } else {
-            binary(&id, &subject, rfc3339(now), &data)
+            binary(&id, company, rfc3339(now), &data)
         };
         self.last = Some(written.clone());
         written
