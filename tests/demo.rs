@@ -53,8 +53,7 @@ fn every_event_of_a_story_is_accounted_for_and_the_same_seed_tells_as_many() {
         assert_eq!(played.number("/events/consumed"), 2_000);
         assert!(played.number("/events/dead_lettered") > 0, "a story has broken records");
         assert!(played.number("/events/duplicates") > 0, "a story repeats itself");
-        // One conversation may have been begun by a person, without a message of ours.
-        assert!(played.number("/messages/sent") + 1 >= played.number("/messages/conversations"));
+        assert!(played.number("/messages/sent") >= played.number("/messages/conversations"));
         assert!(played.number("/messages/sent") < 300, "a story is told in less than a minute's budget");
         assert!(played.number("/replies/sent") > 0, "people answer");
     }

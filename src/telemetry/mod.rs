@@ -88,7 +88,7 @@ impl Balance {
 }
 
 impl Telemetry {
-    /// Takes over the process-wide recorder; a second one in the same process shares it.
+    /// Takes over the process-wide recorder. A second one in the same process counts as well, but its scrapes stay empty.
     pub fn new() -> Self {
         let recorder = PrometheusBuilder::new().build_recorder();
         let handle = recorder.handle();
