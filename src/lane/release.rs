@@ -51,6 +51,9 @@ impl Lane {
         let due = conversation.last_sent.zip(interval).map(|(sent, interval)| sent + interval);
         if due.is_some_and(|due| due <= self.now) {
             self.owe(id, Owed::Repeat, effects);
+        } else {
+            // Its silence counts from now, also if it had been told before.
+            self.place(id, effects);
         }
     }
 

@@ -232,6 +232,21 @@ fn silence_is_told_once_as_silence_and_never_as_a_resolve() {
 }
 
 #[test]
+fn silence_that_was_broken_is_told_again() {
+    let mut story = Story::new();
+    let entity = story.key.fingerprint(&[b"x"]);
+    let since = Some(story.now);
+    story.observe("alerts", "a", entity, State::Firing, Urgency::Critical, since);
+    story.pass(HOUR * 24);
+    assert!(story.last().starts_with("⚪ Nothing heard since"), "{}", story.last());
+    story.pass(HOUR);
+    story.observe("alerts", "a", entity, State::Firing, Urgency::Critical, since);
+    story.pass(HOUR * 25);
+    let silences = story.told.iter().filter(|body| body.starts_with("⚪ Nothing heard since")).count();
+    assert_eq!(silences, 2, "{:?}", story.told);
+}
+
+#[test]
 fn a_resolve_of_something_unheard_of_opens_no_conversation() {
     let mut story = Story::new();
     story.alert("a", "1", State::Resolved, Urgency::Critical);
