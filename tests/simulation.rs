@@ -4,6 +4,20 @@
 //! Missive behaves ([`inbox`]), how the driver fares ([`owner`]). The [`world`] lives through it, checks after every step,
 //! and at the end compares with what a naive model ([`reference`]) makes of the whole ledger.
 //!
+//! After every step: the books balance, and what was folded, settled and is pending is what the naive model says; what the
+//! lane believes to be on the wire is; a step that was not due changes nothing, one that was due leads to something. After
+//! every commit: what was consumed is accounted for, by sums that the lane doesn't keep. At Missive: never more at once than
+//! allowed, across owners; one delivery of a conversation at a time, in order; the same message twice only if it says so;
+//! nothing that wasn't announced. In the end: no window ever held too much, every message counted as delivered was accepted
+//! and says the number it stands for, people's words are there once and in order, all is told soon after all is well, and
+//! what is over is forgotten, in the lane and in Kafka.
+//!
+//! Tried with faults put in on purpose, 400 seeds each; violations found: one request too many in a window 156, a duplicate
+//! not counted 279, send history not restored 79, sent although the transaction was aborted 48, marks not written 35, an
+//! answer's state not written 144, a roll-up's state not written 81, a delivery given up before its time 204. Not found:
+//! a successor that doesn't keep the lane quiet, because it knows what its predecessor has on the wire, counts it and waits
+//! for it conversation by conversation. Not looked at: which repeats a message mentions, and how it reads.
+//!
 //! `MISSIVED_SIMULATION_SEEDS=10000` says how many seeds (from `MISSIVED_SIMULATION_FROM` on), `MISSIVED_SIMULATION_SEED=7` repeats one and tells all that
 //! happens. The same seed is the same simulation, on every machine.
 
@@ -30,7 +44,7 @@ mod source;
 mod world;
 
 /// Seeds of an ordinary run.
-const SEEDS: u64 = 1_500;
+const SEEDS: u64 = 4_000;
 
 /// Faults told in full.
 const FAULTS_TOLD_MAX: usize = 12;

@@ -81,24 +81,24 @@ impl Fate {
     fn accepted(conversation: Fingerprint, random: &mut Random, weather: &Weather) -> Self {
         let told = format!(r#"{{"messages":{{"conversation":"{}"}}}}"#, conversation_id(conversation));
         let body = if random.chance(300) { told.as_str() } else { "" };
-        let code = *random.pick(&[200, 201]);
+        let code = random.pick(&[200, 201]);
         Self::answered(random, weather, status(code, None, body), true)
     }
 
     fn in_spell(random: &mut Random, weather: &Weather, limits: &Limits, kind: SpellKind) -> Self {
         match kind {
             SpellKind::TokenRefused => {
-                Self::answered(random, weather, status(*random.clone().pick(&[401, 403]), None, ""), false)
+                Self::answered(random, weather, status(random.clone().pick(&[401, 403]), None, ""), false)
             }
             SpellKind::RefusesAll => {
-                Self::answered(random, weather, status(*random.clone().pick(&[400, 413, 422]), None, "{}"), false)
+                Self::answered(random, weather, status(random.clone().pick(&[400, 413, 422]), None, "{}"), false)
             }
             SpellKind::RateLimited => {
                 let after = random.chance(700).then(|| Duration::from_secs(random.spread(1, 2_000)));
                 Self::answered(random, weather, status(429, after, ""), false)
             }
             SpellKind::Errors => {
-                let (code, effect) = (*random.pick(&[408, 500, 502, 503, 504]), random.chance(400));
+                let (code, effect) = (random.pick(&[408, 500, 502, 503, 504]), random.chance(400));
                 Self::answered(random, weather, status(code, None, ""), effect && code != 408)
             }
             SpellKind::Down => {

@@ -32,8 +32,8 @@ impl Random {
         self.draw() % 1000 < per_mille
     }
 
-    pub fn pick<'a, T>(&mut self, from: &'a [T]) -> &'a T {
+    pub fn pick<T: Copy>(&mut self, from: &[T]) -> T {
         let place = self.draw() % from.len() as u64;
-        &from[usize::try_from(place).expect("shorter than memory")]
+        from[usize::try_from(place).expect("shorter than memory")]
     }
 }

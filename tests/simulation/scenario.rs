@@ -108,7 +108,7 @@ impl Scenario {
             span,
             strict,
             calm,
-            urgency: random.chance(400).then(|| *random.pick(&Urgency::ALL)),
+            urgency: random.chance(400).then(|| random.pick(&Urgency::ALL)),
             load: Load::of(random, strict),
             weather: if calm { Weather::calm() } else { Weather::of(random, span) },
             troubles: if calm { Troubles::default() } else { Troubles::of(random) },
@@ -165,7 +165,7 @@ impl Spell {
     fn of(random: &mut Random, span: u64) -> Self {
         use SpellKind::{Down, Errors, RateLimited, RefusesAll, Timeouts, TokenRefused};
         let from = START + random.between(0, span);
-        let kind = *random.pick(&[TokenRefused, Down, Errors, Timeouts, RateLimited, RefusesAll]);
+        let kind = random.pick(&[TokenRefused, Down, Errors, Timeouts, RateLimited, RefusesAll]);
         Self { from, to: from + random.spread(5 * SECOND, 20 * MINUTE), kind }
     }
 }
@@ -198,10 +198,7 @@ fn policy(random: &mut Random, strict: bool) -> Policy {
         lane: "default".into(),
         namespace: "missived".into(),
         limits: limits(random),
-        retry: Retry {
-            first: Duration::from_secs(1),
-            longest: Duration::from_secs(random.pick(&[5, 60, 300]).to_owned()),
-        },
+        retry: Retry { first: Duration::from_secs(1), longest: Duration::from_secs(random.pick(&[5, 60, 300])) },
         horizons: Horizons { critical: horizon(30 * SECOND), normal: horizon(5 * MINUTE), low: horizon(15 * MINUTE) },
         bounds: bounds(random, strict),
         on_doubt: if random.chance(60) { OnDoubt::Hold } else { OnDoubt::Resend },
@@ -212,7 +209,7 @@ fn policy(random: &mut Random, strict: bool) -> Policy {
 
 fn limits(random: &mut Random) -> Limits {
     let (concurrent, per_minute, per_quarter_hour) =
-        *random.pick(&[(5, 300, 900), (5, 300, 900), (5, 20, 60), (2, 10, 40), (1, 5, 12)]);
+        random.pick(&[(5, 300, 900), (5, 300, 900), (5, 20, 60), (2, 10, 40), (1, 5, 12)]);
     Limits {
         concurrent,
         per_minute,
@@ -248,18 +245,18 @@ fn channel(random: &mut Random, name: &str) -> ChannelPolicy {
             recipient: Contact { id: "ops".into(), username: "ops".into(), name: "Ops".into() },
             organization: None,
             team: None,
-            body_chars_max: *random.pick(&[8_000, 8_000, 400]),
+            body_chars_max: random.pick(&[8_000, 8_000, 400]),
             time_zone: jiff::tz::TimeZone::UTC,
         },
-        new_conversations: *random.pick(&[10, 10, 2, 1_000]),
-        new_conversations_critical: *random.pick(&[20, 20, 2]),
+        new_conversations: random.pick(&[10, 10, 2, 1_000]),
+        new_conversations_critical: random.pick(&[20, 20, 2]),
         new_conversations_window: Duration::from_secs(300),
     }
 }
 
 fn route(random: &mut Random, strict: bool, name: &str, channel: &str, kind: Kind) -> RoutePolicy {
     let long = Duration::from_secs(24 * 3600);
-    let (wait, interval) = *random.pick(&[(0, 0), (5, 300), (30, 60)]);
+    let (wait, interval) = random.pick(&[(0, 0), (5, 300), (30, 60)]);
     let timing = |wait, interval| Timing {
         group_wait: Duration::from_secs(wait),
         group_interval: Duration::from_secs(interval),
@@ -271,7 +268,7 @@ fn route(random: &mut Random, strict: bool, name: &str, channel: &str, kind: Kin
         name: name.into(),
         channel: channel.into(),
         kind,
-        window: if strict { long } else { Duration::from_secs(*random.pick(&[60, 900, 3600])) },
+        window: if strict { long } else { Duration::from_secs(random.pick(&[60, 900, 3600])) },
         timing: timing(wait, interval),
         timing_critical: timing(0, interval.min(60)),
     }

@@ -162,7 +162,7 @@ impl SourcePartition {
         if behind.is_empty() {
             return None;
         }
-        let chosen = *random.pick(&behind);
+        let chosen = random.pick(&behind);
         let producer = &mut self.producers[chosen];
         let left = (self.log.len() - producer.next) as u64;
         let take = random.spread(1, left.min(FRAME_ITEMS_MAX));
@@ -240,9 +240,9 @@ pub fn happenings(scenario: &Scenario, random: &mut Random) -> Vec<Happening> {
 pub fn gestures(scenario: &Scenario, random: &mut Random) -> Vec<Gesture> {
     let gesture = |_| Gesture {
         at: START + random.between(0, scenario.span),
-        route: random.pick::<&'static str>(&["alerts", "single", "deals", "chat"]),
+        route: random.pick(&["alerts", "single", "deals", "chat"]),
         key: format!("k{}", random.between(0, 5)),
-        about: *random.pick(&[Learned::Answered, Learned::Answered, Learned::Muted, Learned::Unmuted, Learned::Closed]),
+        about: random.pick(&[Learned::Answered, Learned::Answered, Learned::Muted, Learned::Unmuted, Learned::Closed]),
     };
     (0..scenario.load.lessons).map(gesture).collect()
 }
@@ -259,7 +259,7 @@ impl Plan<'_> {
     }
 
     fn urgency(&mut self) -> Urgency {
-        self.scenario.urgency.unwrap_or_else(|| *self.random.pick(&Urgency::ALL))
+        self.scenario.urgency.unwrap_or_else(|| self.random.pick(&Urgency::ALL))
     }
 
     fn add(&mut self, at: u64, route: &'static str, key: String, entity: u64, state: State, urgency: Urgency) {
@@ -304,7 +304,7 @@ impl Plan<'_> {
         let begins = self.sometime();
         let lasts = self.random.spread(100, MINUTE);
         for group in 0..self.scenario.load.storm_groups {
-            let route = *self.random.pick(&["alerts", "single"]);
+            let route = self.random.pick(&["alerts", "single"]);
             for entity in 0..self.random.spread(1, 4) {
                 let at = begins + self.random.between(0, lasts);
                 self.alert(at, route, &format!("g{group}"), entity);

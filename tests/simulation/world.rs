@@ -4,17 +4,22 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use missived::event::{HashKey, Urgency};
+use missived::lane::Delivery;
 use missived::lane::policy::OnDoubt;
-use missived::lane::{Blocked, Delivery};
-use missived::missive::Answer;
-use missived::missive::answer::NotSent;
 
-use super::inbox::{Fate, Inbox, millis};
+use super::inbox::{Fate, Inbox};
 use super::owner::{Committed, Entry, Owner};
 use super::random::Random;
 use super::reference::{Expected, Reference};
 use super::scenario::{HOUR, MINUTE, SECOND, START, Scenario, Troubles, Weather};
 use super::source::{Gesture, Happening, SourcePartition, gestures, happenings};
+
+#[path = "ending.rs"]
+mod ending;
+#[path = "waits.rs"]
+mod waits;
+#[path = "wire.rs"]
+mod wire;
 
 /// State that nobody waits for may stay uncommitted for this long.
 const LINGER: u64 = 100;
@@ -440,223 +445,4 @@ impl World {
         self.excuse_until(self.now + down);
         self.plan(self.now + down, Event::TakeOver);
     }
-
-    // ── requests ──
-
-    fn write(&mut self, owner: u64, delivery: Delivery) -> Result<(), String> {
-        if !self.kafka.announces(delivery.id) {
-            return Err(format!("{:?} is sent and not announced", delivery.id));
-        }
-        let now = self
-            .owner
-            .as_ref()
-            .filter(|_| owner == self.owners)
-            .map_or(self.now, |owner| owner.now(self.now).as_millis());
-        if now >= delivery.send_before.as_millis() {
-            self.excuse();
-            self.answer(owner, delivery, Answer::NotSent(NotSent::TooLate));
-            return Ok(());
-        }
-        let fate = Fate::of(
-            self.now,
-            delivery.id.conversation,
-            &mut self.random,
-            &self.scenario.weather,
-            &self.scenario.policy.limits,
-        );
-        self.excuse_for(&fate);
-        self.inbox.begin(delivery.id.conversation)?;
-        self.events += 1;
-        let flight = self.events;
-        if let Some(after) = fate.arrives {
-            self.plan(self.now + after, Event::Arrive { flight });
-        }
-        self.plan(self.now + fate.ends, Event::End { flight });
-        self.flights.insert(flight, Flight { owner, delivery, fate });
-        Ok(())
-    }
-
-    fn arrive(&mut self, flight: u64) -> Result<(), String> {
-        let Flight { delivery, fate, .. } = &self.flights[&flight];
-        let body = fate.takes_effect.then_some(delivery.body.as_slice());
-        self.inbox.arrive(self.now, delivery.id.conversation, delivery.id.sequence, body)
-    }
-
-    fn end(&mut self, flight: u64) {
-        let Some(Flight { owner, delivery, fate }) = self.flights.remove(&flight) else { return };
-        self.inbox.end(delivery.id.conversation);
-        self.answer(owner, delivery, fate.answer);
-    }
-
-    fn answer(&mut self, owner: u64, delivery: Delivery, answer: Answer) {
-        if self.trace {
-            println!("{:>10} answer of {:?}: {answer:?}", self.now - START, delivery.id);
-        }
-        if owner == self.owners
-            && let Some(current) = &mut self.owner
-        {
-            current.hear(delivery.id, answer);
-            self.turn_at(self.now);
-        }
-    }
-
-    // ── how long things wait ──
-
-    fn excuse(&mut self) {
-        self.excuse_until(self.now);
-    }
-
-    fn excuse_until(&mut self, until: u64) {
-        self.excused_until = self.excused_until.max(until);
-    }
-
-    /// What has failed is tried again after a pause, and its conversation waits with it.
-    fn excuse_for(&mut self, fate: &Fate) {
-        let policy = &self.scenario.policy;
-        let pause = match &fate.answer {
-            Answer::Status(status) if status.code < 300 && fate.ends <= 2 * SECOND => return,
-            Answer::Status(status) if status.code < 300 => 0,
-            Answer::Status(status) if status.code == 429 => {
-                millis(status.retry_after.unwrap_or_default().min(policy.limits.retry_after_max)).max(MINUTE)
-            }
-            Answer::Status(_) | Answer::NotSent(_) | Answer::Lost(_) => millis(policy.retry.longest).max(35 * SECOND),
-        };
-        self.excuse_until(self.now + fate.ends + pause);
-    }
-
-    /// Looks at what is untold, about once a second; whatever stands in the way is noted at once.
-    fn sample(&mut self) -> Result<(), String> {
-        let Some(owner) = &self.owner else { return Ok(()) };
-        let stuck = self.is_stuck(owner);
-        if stuck || std::mem::replace(&mut self.was_stuck, stuck) {
-            self.was_stuck = stuck;
-            self.excuse();
-            return Ok(());
-        }
-        if self.now < self.sampled_at + SECOND {
-            return Ok(());
-        }
-        self.sampled_at = self.now;
-        for (urgency, since) in owner.lane().oldest_untold() {
-            let waited = self.now.saturating_sub(since.as_millis().max(self.excused_until));
-            let longest = self.report.untold_max.entry(urgency).or_default();
-            *longest = waited.max(*longest);
-            let horizon = millis(self.scenario.policy.horizons.of(urgency)) + 2 * SECOND;
-            if self.scenario.urgency.is_some() && waited > horizon && self.scenario.policy.on_doubt == OnDoubt::Resend {
-                return Err(format!("{urgency:?} news untold for {waited} ms"));
-            }
-        }
-        Ok(())
-    }
-
-    /// Does something keep the lane from telling what it wants to tell?
-    fn is_stuck(&self, owner: &Owner) -> bool {
-        let (lane, limits) = (owner.lane(), &self.scenario.policy.limits);
-        let budget = lane.budget(owner.now(self.now));
-        // What has failed keeps its own frozen message, which no roll-up can tell: it needs the common share.
-        let share = if self.scenario.calm { 0 } else { usize::from(limits.critical_share_percent) };
-        let spent = |left: usize, limit: usize| left <= (limit * share).div_ceil(100);
-        let no_budget = spent(budget.minute, limits.per_minute) || spent(budget.quarter_hour, limits.per_quarter_hour);
-        let no_way = lane.blocked() != Blocked::No || lane.halted_channels().next().is_some() || owner.draining;
-        no_budget || no_way || budget.permits == 0
-    }
-
-    // ── in the end ──
-
-    fn settle(&mut self) -> Result<(), String> {
-        self.inbox.windows()?;
-        self.every_settled_message_was_accepted()?;
-        self.words_arrive_in_order()?;
-        let Some(owner) = &self.owner else { return Err("nobody owns the lane".to_owned()) };
-        self.report.roll_ups += owner.lane().tally().roll_ups;
-        self.report.doubts += owner.lane().tally().doubts;
-        if owner.lane().books().pending() > 0 || !self.scenario.strict {
-            return Ok(());
-        }
-        self.everything_over_is_forgotten()
-    }
-
-    fn every_settled_message_was_accepted(&self) -> Result<(), String> {
-        let sum: u64 = self.kafka.covers.values().sum();
-        if sum != self.kafka.sums.delivered {
-            return Err(format!("{} delivered, but messages cover {sum}", self.kafka.sums.delivered));
-        }
-        for ((conversation, sequence), covers) in &self.kafka.covers {
-            let Some(accepted) = self.inbox.accepted.get(&(*conversation, *sequence)) else {
-                return Err(format!("message {sequence} of {conversation} is counted as delivered and never arrived"));
-            };
-            if let Some(said) = number_said(&accepted.body)
-                && said != *covers
-            {
-                return Err(format!("a message stands for {covers} observations and says {said}"));
-            }
-        }
-        let letters: u64 = self.kafka.dead_letters.iter().map(|(covers, _)| u64::from(*covers)).sum();
-        if letters == self.kafka.sums.dead_lettered { Ok(()) } else { Err(format!("dead letters cover {letters}")) }
-    }
-
-    /// People's words arrive once each, in the order of the ledger, or are dead letters.
-    fn words_arrive_in_order(&self) -> Result<(), String> {
-        if !self.scenario.strict || self.kafka.pending > 0 {
-            return Ok(());
-        }
-        for (thread, words) in &self.reference.words {
-            let conversation = self.key.fingerprint(&[b"chat", thread.as_bytes()]);
-            let delivered = self.kafka.covers.range((conversation, 0)..=(conversation, u64::MAX));
-            let told: String =
-                delivered.filter_map(|(id, _)| Some(self.inbox.accepted.get(id)?.body.as_str())).collect();
-            let mut rest = told.as_str();
-            for word in words {
-                let token = word.split_inclusive('>').next().unwrap_or(word);
-                if let Some(place) = rest.find(token) {
-                    rest = &rest[place + token.len()..];
-                } else if !self.kafka.dead_letters.iter().any(|(_, body)| String::from_utf8_lossy(body).contains(token))
-                {
-                    return Err(format!("{token} of {thread} is not in its place: {told}"));
-                }
-            }
-            let tokens = |text: &str| text.matches('<').count();
-            if tokens(&told) > words.len() {
-                return Err(format!("{} words of {thread} told, {} said", tokens(&told), words.len()));
-            }
-        }
-        Ok(())
-    }
-
-    /// When all windows have passed, only what still fires is remembered, in the lane and in Kafka.
-    fn everything_over_is_forgotten(&mut self) -> Result<(), String> {
-        let end = self.now + 80 * HOUR;
-        while let Some(at) = self.owner.as_ref().and_then(|owner| owner.next_wakeup(self.now)).filter(|at| *at < end) {
-            self.now = at;
-            let Some(owner) = &mut self.owner else { break };
-            owner.turn(self.now, &self.ledger, u64::MAX)?;
-            owner.commit_into(&mut self.kafka, &self.ledger)?;
-            if !owner.committed().is_empty() {
-                return Err("a message about nothing".to_owned());
-            }
-        }
-        let Some(owner) = &self.owner else { return Ok(()) };
-        let (kept, firing) = (owner.lane().conversations(), self.reference.firing());
-        if kept > firing {
-            return Err(format!("{kept} conversations are kept and {firing} have something that fires"));
-        }
-        let records: Vec<_> = self.kafka.records.keys().filter(|key| key.contains("/i/")).collect();
-        let keys = owner.lane().dedupe_keys();
-        if keys == 0 && records.is_empty() {
-            Ok(())
-        } else {
-            Err(format!("{keys} identities outlive their window, in {records:?}"))
-        }
-    }
-}
-
-/// The number of observations that a message says it stands for, where it does.
-fn number_said(body: &str) -> Option<u64> {
-    let line = body.lines().next()?;
-    let words = line.strip_prefix("⚠️ Storm: ").unwrap_or(line);
-    let (number, rest) = words.split_once(' ')?;
-    if !rest.starts_with("changes ") {
-        return None;
-    }
-    number.replace(',', "").parse().ok()
 }
