@@ -71,15 +71,23 @@ impl Lane {
         }
     }
 
-    /// The instant at which a ready conversation would next be rolled up.
+    /// The instant at which a ready conversation would next be rolled up. The one that waited longest is not always the first:
+    /// it may have become ready later than others. Looks only as far as needed.
     pub(super) fn next_overdue(&self, tier: Tier) -> Option<Timestamp> {
         let half = half_horizon(self, tier);
-        let rollable = self.schedule.ready(tier).filter(|(_, id)| self.can_roll_up(*id));
-        let overdue_at = rollable.filter_map(|(since, id)| {
-            let ready_at = self.conversations.get(&id)?.ready_at?;
-            Some((since + half).max(ready_at + PATIENCE))
-        });
-        overdue_at.min()
+        let mut next: Option<Timestamp> = None;
+        for (since, id) in self.schedule.ready(tier) {
+            if next.is_some_and(|next| next <= since + half) {
+                break;
+            }
+            if self.can_roll_up(id) {
+                let ready_at = self.conversations.get(&id).and_then(|conversation| conversation.ready_at);
+                let patient_until = ready_at.map_or(Timestamp::EPOCH, |ready_at| ready_at + PATIENCE);
+                let at = patient_until.max(since + half);
+                next = Some(next.map_or(at, |next| next.min(at)));
+            }
+        }
+        next
     }
 
     /// Hands a conversation's untold news to its channel's roll-up.

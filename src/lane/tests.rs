@@ -332,6 +332,22 @@ fn a_successor_goes_on_where_its_predecessor_committed() {
 }
 
 #[test]
+fn it_wakes_for_the_first_that_is_rolled_up_even_if_another_waited_longer() {
+    let mut policy = policy();
+    policy.limits.concurrent = 0;
+    policy.routes.get_mut("deals").expect("a route").timing.group_wait = secs(149);
+    let mut story = Story::new();
+    story.lane = Lane::new(Arc::new(policy), story.key.clone(), 1);
+    let begin = story.now;
+    let entity = story.key.fingerprint(&[b"x"]);
+    story.observe("deals", "waited longest, ready last", entity, State::Changed, Urgency::Normal, None);
+    story.pass(secs(1));
+    story.alert("ready first", "1", State::Firing, Urgency::Normal);
+    story.pass(secs(149));
+    assert_eq!(story.lane.next_wakeup(), Some(begin + secs(151)));
+}
+
+#[test]
 fn what_was_folded_is_not_folded_again() {
     let mut story = Story::new();
     story.alert("a", "1", State::Firing, Urgency::Critical);
