@@ -148,7 +148,8 @@ impl Lane {
         if kind == Kind::Thread {
             let waiting: usize = conversation.words.iter().map(|said| said.text.len()).sum();
             if waiting + observation.facts.text.len() > bounds.thread_bytes_max {
-                return self.dead_letter(observation, Reason::ThreadFull, effects);
+                self.dead_letter(observation, Reason::ThreadFull, effects);
+                return self.place(id, effects);
             }
             let facts = &observation.facts;
             conversation

@@ -348,6 +348,19 @@ fn it_wakes_for_the_first_that_is_rolled_up_even_if_another_waited_longer() {
 }
 
 #[test]
+fn a_thread_whose_first_words_find_no_room_is_forgotten_like_any_other() {
+    let mut policy = policy();
+    policy.bounds.thread_bytes_max = 10;
+    let mut story = Story::new();
+    story.lane = Lane::new(Arc::new(policy), story.key.clone(), 1);
+    let entity = story.key.fingerprint(&[b"x"]);
+    story.observe("chat", "more than ten bytes", entity, State::Said, Urgency::Normal, None);
+    assert_eq!(story.effects.dead_letters.len(), 1);
+    story.pass(HOUR * 3);
+    assert_eq!(story.lane.conversations(), 0);
+}
+
+#[test]
 fn what_was_folded_is_not_folded_again() {
     let mut story = Story::new();
     story.alert("a", "1", State::Firing, Urgency::Critical);
