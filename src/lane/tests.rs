@@ -361,6 +361,68 @@ fn a_thread_whose_first_words_find_no_room_is_forgotten_like_any_other() {
 }
 
 #[test]
+fn a_muted_conversation_that_is_over_is_forgotten_like_any_other() {
+    let mut story = Story::new();
+    story.alert("a", "1", State::Firing, Urgency::Critical);
+    story.pass(secs(60));
+    let lesson = |about| Lesson {
+        channel: "ops",
+        routing_key: "alerts/a",
+        conversation_id: "",
+        about,
+        at: Timestamp::from_millis(START),
+    };
+    let muted = lesson(crate::event::frame::Learned::Muted);
+    story.lane.step(story.now, Input::Learned(&muted), &mut story.effects);
+    story.alert("a", "1", State::Resolved, Urgency::Critical);
+    story.pass(HOUR * 3);
+    assert_eq!((story.told.len(), story.lane.conversations()), (1, 0));
+}
+
+#[test]
+fn a_halted_lane_without_budget_sleeps_until_it_may_try_again() {
+    let mut policy = policy();
+    policy.limits.per_minute = 1;
+    policy.limits.critical_share_percent = 0;
+    let mut story = Story::new();
+    story.lane = Lane::new(Arc::new(policy), story.key.clone(), 1);
+    story.alert("a", "1", State::Firing, Urgency::Critical);
+    story.alert("b", "1", State::Firing, Urgency::Critical);
+    story.now = story.now + secs(1);
+    let id = story.effects.sends.pop().expect("a delivery").id;
+    let refused = Answer::Status(Status { code: 401, ..Status::default() });
+    story.lane.step(story.now, Input::Answered { id, answer: refused }, &mut story.effects);
+    let answered = story.now;
+    story.now = story.now + secs(40);
+    story.lane.step(story.now, Input::Tick, &mut story.effects);
+    assert!(story.effects.sends.is_empty(), "no budget");
+    assert_eq!(story.lane.next_wakeup(), Some(answered + secs(61)));
+}
+
+#[test]
+fn two_successors_of_the_same_state_do_the_same() {
+    let mut story = Story::new();
+    for group in 0..40 {
+        story.alert(&format!("g{group}"), "1", State::Firing, Urgency::Normal);
+    }
+    let committed: Vec<_> =
+        story.effects.dirty.iter().filter_map(|key| Some((*key, story.lane.record(*key)?))).collect();
+    let now = story.now + secs(60);
+    let first_sends = || {
+        let (mut successor, mut effects) = (Lane::new(Arc::new(policy()), story.key.clone(), 1), Effects::default());
+        for (key, value) in &committed {
+            successor.restore(*key, value).expect("its own records");
+        }
+        successor.resume(now, &mut effects);
+        successor.step(now, Input::Tick, &mut effects);
+        effects.sends.iter().map(|delivery| delivery.id).collect::<Vec<_>>()
+    };
+    let sends = first_sends();
+    assert_eq!(sends.len(), 5);
+    assert!((0..10).all(|_| first_sends() == sends));
+}
+
+#[test]
 fn what_was_folded_is_not_folded_again() {
     let mut story = Story::new();
     story.alert("a", "1", State::Firing, Urgency::Critical);
