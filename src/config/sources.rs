@@ -9,10 +9,10 @@ use std::time::Duration;
 use super::channels::ChannelPart;
 use super::fault::{KeyPath, one_of, quoted};
 use super::raw::{Section, found};
-use super::timing::Timings;
+use super::timing::{FLAP, Timings, flap};
 use super::value::{FormatWord, Name, Pointer, Size, Topic, Value as _, is_pointer};
 use crate::event::{Format, Kind, Pointers, Urgency};
-use crate::lane::policy::RoutePolicy;
+use crate::lane::policy::{Flap, RoutePolicy};
 use crate::route::{Condition, Rule, Source, Start};
 
 /// Our topics, below the namespace.
@@ -41,6 +41,7 @@ struct Defaults {
     urgency: Option<Urgency>,
     window: Duration,
     timings: Timings,
+    flap: Flap,
 }
 
 /// The sources of the file. `namespace` is what internal topics begin with.
@@ -75,6 +76,7 @@ fn source(name: &str, section: &Section<'_>, channels: &[ChannelPart], routes: &
         urgency: section.optional("urgency"),
         window: window(section, hours(1)),
         timings: Timings::read(section, &Timings::of(word.unwrap_or(FormatWord::Json))),
+        flap: flap(section, FLAP),
     };
     let rules = rules(name, section, &defaults, channels, routes);
     let (name, topic) = (name.into(), topic?.0);
@@ -177,6 +179,7 @@ fn route(section: &Section<'_>, above: &Defaults, channels: &[ChannelPart]) -> O
         urgency: section.optional("urgency").or(above.urgency),
         window: window(section, above.window),
         timings: Timings::read(section, &above.timings),
+        flap: flap(section, above.flap),
     };
     Some(build(name?.0, channel?, section, &defaults, conditions))
 }
@@ -195,6 +198,7 @@ fn build(
         window: defaults.window,
         timing: defaults.timings.usual,
         timing_critical: defaults.timings.critical,
+        flap: defaults.flap,
     };
     let (lane, window_key) = (channel.lane.clone(), section.at("window"));
     let rule = Rule { name, lane: lane.clone(), conditions, urgency: defaults.urgency };

@@ -88,7 +88,7 @@ macro_rules! whole_number {
     )*};
 }
 
-whole_number!(usize i32);
+whole_number!(usize u32 i32);
 
 impl Value for Duration {
     const NOUN: &'static str = "a duration";

@@ -2,17 +2,17 @@
 //!
 //! Source: the webhook section of Prometheus' alerting configuration documentation. Required are `groupKey`, `alerts`, and of
 //! each alert `status` and `labels`; unknown members are ignored. An alert is known by its `fingerprint`, or by its labels
-//! where an older sender leaves that out.
+//! where an older sender leaves that out. A body is a snapshot of its group unless `truncatedAlerts` says that it lacks some.
 
 use std::borrow::Cow;
 
-use simd_json::prelude::{ValueIntoArray, ValueIntoObject};
+use simd_json::prelude::{ValueAsScalar, ValueIntoArray, ValueIntoObject};
 use simd_json::tape::Value;
 
 use super::decode::{EVENTS_PER_RECORD_MAX, Refusal};
 use super::identity::{Fingerprint, HashKey};
 use super::json::{Fields, member, string, text};
-use super::{Event, Facts, KEY_BYTES_MAX, State, TEXT_BYTES_MAX, Timestamp, Urgency, cut};
+use super::{Coverage, Event, Facts, KEY_BYTES_MAX, State, TEXT_BYTES_MAX, Timestamp, Urgency, cut};
 
 /// Labels that say nothing a line needs: they stand elsewhere in the message.
 const UNNAMED_LABELS: [&str; 3] = ["alertname", "severity", "alertgroup"];
@@ -37,6 +37,7 @@ struct Group<'a> {
     root: Value<'a, 'a>,
     key: &'a str,
     subject: Cow<'a, str>,
+    coverage: Coverage,
     alerts: Vec<Value<'a, 'a>>,
 }
 
@@ -49,7 +50,8 @@ impl<'a> Group<'a> {
         if alerts.len() > EVENTS_PER_RECORD_MAX {
             return Err(Refusal::TooManyEvents);
         }
-        Ok(Self { root, key, subject: subject(root), alerts: alerts.iter().collect() })
+        let alerts = alerts.iter().collect();
+        Ok(Self { root, key, subject: subject(root), coverage: coverage(root), alerts })
     }
 
     fn event(&self, key: &HashKey, index: usize, alert: Value<'a, 'a>, state: State) -> Event<'a> {
@@ -67,6 +69,7 @@ impl<'a> Group<'a> {
             urgency: Urgency::of_severity(severity),
             since: Timestamp::parse_rfc3339(if ends_at.is_empty() { starts_at } else { ends_at }),
             conversation: conversation_key(key, self.key),
+            coverage: self.coverage,
             facts: Facts {
                 subject: self.subject.clone(),
                 title: title(labels, self.root),
@@ -81,6 +84,14 @@ impl<'a> Group<'a> {
                 attributes: &[],
             },
         }
+    }
+}
+
+/// A body names its whole group unless it says that some alerts were cut off.
+fn coverage(root: Value<'_, '_>) -> Coverage {
+    match member(root, "truncatedAlerts").map(|cut_off| cut_off.as_u64()) {
+        None | Some(Some(0)) => Coverage::Whole,
+        Some(_) => Coverage::Part,
     }
 }
 
@@ -265,6 +276,28 @@ mod tests {
         for (payload, wanted) in rows {
             let refusal = decode(&payload).expect_err(wanted);
             assert_eq!(refusal.to_string(), wanted);
+        }
+    }
+
+    #[test]
+    fn a_body_covers_its_whole_group_unless_it_was_truncated() {
+        let coverage = |payload: &str| {
+            let mut found = Vec::new();
+            let record = Record { payload: Some(payload.as_bytes()), headers: &[] };
+            let mut decoder = Decoder::new(HashKey::new([1; 16]));
+            decoder
+                .decode(&Format::Alertmanager, record, &mut |event| found.push(event.coverage))
+                .expect("a valid body");
+            found
+        };
+        let rows = [
+            ("nothing was cut off", GROUP.to_owned(), Coverage::Whole),
+            ("an older sender doesn't say", GROUP.replace("\"truncatedAlerts\":0,", ""), Coverage::Whole),
+            ("some were", GROUP.replace("\"truncatedAlerts\":0", "\"truncatedAlerts\":3"), Coverage::Part),
+            ("nobody knows", GROUP.replace("\"truncatedAlerts\":0", "\"truncatedAlerts\":\"0\""), Coverage::Part),
+        ];
+        for (sentence, payload, wanted) in rows {
+            assert_eq!(coverage(&payload), [wanted; 2], "{sentence}");
         }
     }
 

@@ -22,7 +22,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 pub use decode::{Decoder, Record, Refusal};
-pub use frame::{Frame, FrameBuilder, Observation, Position};
+pub use frame::{Frame, FrameBuilder, Observation, Position, Snapshot};
 pub use identity::{Fingerprint, HashKey};
 pub use pointers::Pointers;
 pub use time::Timestamp;
@@ -104,6 +104,15 @@ pub enum State {
     Said,
 }
 
+/// How much of what its conversation reports a record names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Coverage {
+    /// This event, and nothing about others.
+    Part,
+    /// All of it: what the conversation knew and this record leaves out is not reported any more.
+    Whole,
+}
+
 /// When an alert conversation speaks; Alertmanager's words and meanings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timing {
@@ -134,6 +143,8 @@ pub struct Event<'a> {
     pub since: Option<Timestamp>,
     /// Which conversation it belongs to, within its route.
     pub conversation: Cow<'a, str>,
+    /// The same for all events of one record.
+    pub coverage: Coverage,
     pub facts: Facts<'a>,
     /// Where conditions look fields up.
     pub fields: json::Fields<'a>,

@@ -13,7 +13,7 @@ use super::cloudevents::bounded;
 use super::decode::Refusal;
 use super::identity::HashKey;
 use super::json::{Fields, pointer, scalar};
-use super::{Event, Facts, Kind, State, TEXT_BYTES_MAX, Timestamp, Urgency};
+use super::{Coverage, Event, Facts, Kind, State, TEXT_BYTES_MAX, Timestamp, Urgency};
 
 /// Where a `json` source finds what an event needs (RFC 6901 pointers).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,6 +69,7 @@ pub(super) fn decode(
         urgency: Urgency::of_severity(&severity),
         since: time(&optional(&at.time)),
         conversation: Cow::Owned(conversation_key(key, &conversation).into_owned()),
+        coverage: Coverage::Part,
         facts: Facts {
             subject: bounded(
                 if title.is_empty() || at.kind == Kind::Alert { conversation } else { title.clone() },

@@ -111,6 +111,8 @@ impl Lane {
         self.tally.messages += 1;
         self.tally.conversations_opened += opened;
         self.tally.roll_ups += u64::from(conversation.is_rollup());
+        conversation.closed = false;
+        self.books.told(delivery.reason);
         self.books.settle(Outcome::Delivered, delivery.reason, delivery.covers);
     }
 
@@ -190,8 +192,8 @@ impl Lane {
     fn backoff(&self, id: DeliveryId) -> Duration {
         let retry = self.policy.retry;
         let conversation = self.conversations.get(&id.conversation);
-        let urgency =
-            conversation.and_then(|conversation| conversation.digest.worst_urgency.or(conversation.worst_firing()));
+        let urgency = conversation
+            .and_then(|conversation| conversation.digest.worst_urgency.or(conversation.members.worst_firing()));
         let longest = retry.longest.min(self.policy.horizons.of(urgency.unwrap_or(Urgency::Normal)) / 3);
         let doubled = retry.first.saturating_mul(1 << (id.attempt.saturating_sub(1)).min(16)).min(longest);
         let millis = u64::try_from(doubled.as_millis()).unwrap_or(u64::MAX);

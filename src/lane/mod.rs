@@ -9,7 +9,7 @@
 //! below its partition's mark is not folded again. `Effects` accumulate until the driver has committed: a [`Delivery`] may
 //! only leave after the state that announces it is in Kafka.
 //!
-//! Layout: `conversation` (what is known, what is news), `digest` (what is untold), `schedule` (who is next),
+//! Layout: `conversation` and `member` (what is known, what is news), `unsaid` (news that nobody said), `digest` (what is untold), `schedule` (who is next),
 //! `storm` (what is told together), `answers` (what an answer does), `state` (records in the state topic), `words` (how it
 //! reads).
 
@@ -19,6 +19,7 @@ mod conversation;
 mod dedupe;
 mod digest;
 mod fold;
+mod member;
 pub mod pacing;
 pub mod policy;
 mod release;
@@ -27,6 +28,7 @@ mod state;
 mod storm;
 #[cfg(test)]
 mod tests;
+mod unsaid;
 mod words;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};

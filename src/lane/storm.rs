@@ -7,7 +7,6 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use super::books::Reason;
 use super::conversation::{Conversation, Subject, Told};
 use super::digest::Line;
 use super::policy::ChannelPolicy;
@@ -123,15 +122,6 @@ impl Lane {
         let id = self.roll_up_id(channel);
         effects.dirty.insert(StateKey::Conversation(id));
         self.place(id, effects);
-    }
-
-    /// What delivered observations of this conversation's next message are counted as.
-    pub(super) fn delivered_as(conversation: &Conversation) -> Reason {
-        match (&conversation.subject, conversation.told) {
-            (Subject::RollUp { .. }, _) => Reason::RolledUp,
-            (Subject::Route { .. }, Told::Opened) => Reason::Digest,
-            (Subject::Route { .. }, Told::Never | Told::MayOpen | Told::RolledUp) => Reason::First,
-        }
     }
 
     fn roll_up_id(&self, channel: &str) -> Fingerprint {
