@@ -66,6 +66,8 @@ pub enum Reason {
     Muted,
     /// Dead-lettered: Missive will never take the message.
     Refused,
+    /// Dead-lettered: Missive may have taken it or not, and the config says that a person decides.
+    InDoubt,
     /// Dead-lettered: more of people's own words are waiting than may.
     ThreadFull,
     /// Dead-lettered: no more conversations are kept, and people's words can't be rolled up.
@@ -93,6 +95,7 @@ impl Reason {
             Self::UnknownResolve => "unknown_resolve",
             Self::Muted => "muted",
             Self::Refused => "refused",
+            Self::InDoubt => "in_doubt",
             Self::ThreadFull => "thread_full",
             Self::ConversationsFull => "conversations_full",
         }

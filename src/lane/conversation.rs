@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::books::Reason;
 use super::digest::Digest;
 use super::member::{Members, Standing, TITLE_BYTES_MAX};
-use crate::event::{Kind, Observation, Timestamp, cut};
+use crate::event::{Kind, Observation, Timestamp, Urgency, cut};
 use crate::missive::Message;
 
 /// What an observation is to its conversation.
@@ -71,9 +71,23 @@ pub struct InFlight {
     pub covers: u32,
     /// What delivered observations are counted as.
     pub reason: Reason,
-    /// An earlier attempt may have been taken.
-    pub may_repeat: bool,
+    /// The most urgent of it.
+    pub urgency: Urgency,
+    /// When it was first committed to be sent.
+    pub since: Timestamp,
+    pub doubt: Doubt,
     pub phase: Phase,
+}
+
+/// May an earlier attempt have been taken?
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Doubt {
+    /// Certainly not.
+    None,
+    /// It may; the conversation's messages are asked for next. So many times that failed.
+    LookUp { failed: u8 },
+    /// It may, and nobody can tell: the next attempt says so.
+    Lasting,
 }
 
 /// Where a delivery stands.
@@ -83,8 +97,6 @@ pub enum Phase {
     Sending { send_before: Timestamp },
     /// Not sent now; the next attempt is not before this instant.
     Waiting { until: Timestamp },
-    /// In doubt, and a person decides.
-    Held,
 }
 
 /// All that is known of one conversation.
@@ -242,7 +254,7 @@ mod tests {
 
     use super::super::policy::Flap;
     use super::*;
-    use crate::event::{Facts, Fingerprint, Position, State, Urgency};
+    use crate::event::{Facts, Fingerprint, Position, State};
 
     const FLAP: Flap = Flap { changes: 5, window: std::time::Duration::from_secs(600) };
 

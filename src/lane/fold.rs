@@ -163,7 +163,8 @@ impl Lane {
         let kind = route.as_ref().map_or_else(|| kind_of(observation.state), |route| route.kind);
         let is_new = !self.conversations.contains_key(&id);
         let full = self.conversations.len() >= self.policy.bounds.conversations_max;
-        if is_new && (full || (observation.old && kind != Kind::Thread)) {
+        let told_together = observation.old && kind != Kind::Thread && route.is_some();
+        if is_new && (full || told_together) {
             return self.no_conversation(observation, kind, route.as_ref(), effects);
         }
         self.tally.unknown_routes += u64::from(route.is_none());

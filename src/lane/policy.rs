@@ -102,7 +102,7 @@ pub struct Bounds {
 pub enum OnDoubt {
     /// Send again, marked "may repeat".
     Resend,
-    /// Keep it and say so; a person decides.
+    /// Into the dead letters with it, where a person decides.
     Hold,
 }
 

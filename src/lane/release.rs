@@ -6,14 +6,15 @@
 
 use std::time::Duration;
 
+use super::answers::Passage;
 use super::books::Reason;
-use super::conversation::{Conversation, InFlight, Owed, Phase, Subject, Told};
+use super::conversation::{Conversation, Doubt, InFlight, Owed, Phase, Subject, Told};
 use super::digest::Digest;
 use super::pacing::Turn;
 use super::schedule::{Place, Tier};
 use super::storm::Opening;
 use super::words::{say, say_again};
-use super::{Blocked, Delivery, DeliveryId, Effects, Lane, StateKey};
+use super::{Blocked, Delivery, DeliveryId, Effects, Lane, Request, StateKey};
 use crate::event::{Fingerprint, Kind, Timestamp, Timing, Urgency};
 use crate::missive::{Channel, Message, Repeat, RoutingKey};
 
@@ -39,7 +40,7 @@ impl Lane {
 
     /// Puts a conversation where it belongs now.
     pub(super) fn place(&mut self, id: Fingerprint, effects: &mut Effects) {
-        match self.standing(id) {
+        match self.standing(id, effects) {
             Standing::Nothing => self.schedule.remove(id),
             Standing::At(place) => self.schedule.put(id, place),
             Standing::RollUp => self.roll_up(id, effects),
@@ -54,7 +55,10 @@ impl Lane {
     /// Sends what may be sent now.
     pub(super) fn release(&mut self, effects: &mut Effects) {
         while let Some((tier, id)) = self.next_in_turn() {
-            self.send(id, effects);
+            match self.passage(id) {
+                Passage::Free => self.send(id, effects),
+                Passage::NotBefore(at) => self.schedule.put(id, Place::Later(at)),
+            }
             debug_assert!(
                 self.schedule.ready(tier).all(|(_, other)| other != id),
                 "what is sent is not ready any more"
@@ -103,7 +107,14 @@ impl Lane {
         })
     }
 
-    fn standing(&mut self, id: Fingerprint) -> Standing {
+    /// A channel that refuses what it gets is tried with one message at a time.
+    fn passage(&mut self, id: Fingerprint) -> Passage {
+        let channel = self.conversations.get(&id).and_then(|conversation| self.channel_of(conversation));
+        let Some(name) = channel.map(|channel| channel.name.clone()) else { return Passage::Free };
+        self.breakers.get_mut(&name).map_or(Passage::Free, |breaker| breaker.pass(self.now))
+    }
+
+    fn standing(&mut self, id: Fingerprint, effects: &mut Effects) -> Standing {
         let now = self.now;
         let Some(conversation) = self.conversations.get(&id) else { return Standing::Nothing };
         if let Some(delivery) = &conversation.in_flight {
@@ -113,9 +124,8 @@ impl Lane {
                 Phase::Waiting { until } if until > now => Standing::At(Place::Later(until)),
                 Phase::Waiting { until } => {
                     let waiting_since = since.min(until);
-                    Standing::At(Place::Ready { tier: tier_of(conversation, Some(Urgency::Normal)), waiting_since })
+                    Standing::At(Place::Ready { tier: tier_of(conversation, Some(delivery.urgency)), waiting_since })
                 }
-                Phase::Held => Standing::Nothing,
             };
         }
         if conversation.digest.is_empty() {
@@ -128,7 +138,7 @@ impl Lane {
         if due_at > now {
             return Standing::At(Place::Later(due_at));
         }
-        self.standing_due(id)
+        self.standing_due(id, effects)
     }
 
     fn standing_silent(&self, conversation: &Conversation) -> Standing {
@@ -157,7 +167,7 @@ impl Lane {
         }
     }
 
-    fn standing_due(&mut self, id: Fingerprint) -> Standing {
+    fn standing_due(&mut self, id: Fingerprint, effects: &mut Effects) -> Standing {
         let now = self.now;
         let Some(conversation) = self.conversations.get_mut(&id) else { return Standing::Nothing };
         let urgency = conversation.digest.worst_urgency.unwrap_or(Urgency::Normal);
@@ -175,6 +185,7 @@ impl Lane {
             if openings.take(now, urgency, policy) == Opening::Denied {
                 return Standing::RollUp;
             }
+            effects.dirty.insert(StateKey::Channels);
         }
         if conversation.told != Told::Opened {
             conversation.told = Told::MayOpen;
@@ -257,16 +268,28 @@ impl Lane {
         conversation.ready_at = None;
         let Some(delivery) = conversation.in_flight.as_mut() else { return };
         delivery.phase = Phase::Sending { send_before };
-        let repeat = if delivery.may_repeat { Repeat::May } else { Repeat::No };
         let delivery_id = DeliveryId { conversation: id, sequence: delivery.sequence, attempt: delivery.attempt };
-        let message = delivery.message.clone();
-        let conversation = &self.conversations[&id];
-        let Some(channel) = self.channel_of(conversation) else { return };
-        let (body, addressed) = message.request(channel, conversation.missive_id.as_deref(), repeat);
+        let Some(request) = self.request(id) else { return };
         self.pacing.begin();
-        effects.sends.push(Delivery { id: delivery_id, body, addressed, send_before });
+        effects.sends.push(Delivery { id: delivery_id, request, send_before });
         effects.dirty.insert(StateKey::Conversation(id));
         self.place(id, effects);
+    }
+
+    /// What is asked for next: usually that a message be taken.
+    fn request(&self, id: Fingerprint) -> Option<Request> {
+        let conversation = self.conversations.get(&id)?;
+        let delivery = conversation.in_flight.as_ref()?;
+        let message = |repeat| {
+            let channel = self.channel_of(conversation)?;
+            let (body, _) = delivery.message.request(channel, conversation.missive_id.as_deref(), repeat);
+            Some(Request::Message(body))
+        };
+        match (delivery.doubt, &conversation.missive_id) {
+            (Doubt::LookUp { .. }, Some(known)) => Some(Request::LookUp { conversation: known.clone() }),
+            (Doubt::None, _) => message(Repeat::No),
+            (Doubt::LookUp { .. }, None) | (Doubt::Lasting, _) => message(Repeat::May),
+        }
     }
 
     /// Turns what is untold into one message; what arrives from now on waits for the next.
@@ -287,6 +310,7 @@ impl Lane {
         let owed = conversation.owed.take().filter(|_| digest.is_empty());
         conversation.stale_told |= owed == Some(Owed::Stale);
         let reason = reason(conversation, &digest, owed);
+        let digest_urgency = digest.worst_urgency.or(conversation.members.worst_firing()).unwrap_or(Urgency::Normal);
         let words = match owed {
             Some(owed) => say_again(conversation, owed, digest.repeats, &zone),
             None => say(now, conversation, &digest, &said, &zone),
@@ -312,7 +336,9 @@ impl Lane {
             },
             covers,
             reason,
-            may_repeat: false,
+            urgency: digest_urgency,
+            since: now,
+            doubt: Doubt::None,
             phase: Phase::Waiting { until: now },
         });
     }

@@ -7,6 +7,8 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::conversation::{Conversation, Subject, Told};
 use super::digest::Line;
 use super::policy::ChannelPolicy;
@@ -18,7 +20,7 @@ use crate::event::{Fingerprint, Kind, Timestamp, Urgency};
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// New conversations of one channel in its window.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Openings {
     critical: VecDeque<Timestamp>,
     others: VecDeque<Timestamp>,

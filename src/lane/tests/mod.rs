@@ -3,6 +3,7 @@
 //! Each test is a short story in virtual time; a Missive that takes everything answers after 100 ms. Long stories with crashes
 //! and failures are the simulator's.
 
+mod answers;
 mod unsaid;
 
 use std::borrow::Cow;
@@ -149,7 +150,8 @@ impl Story {
                 self.now = self.now + Duration::from_millis(100);
             }
             for delivery in sends {
-                let body: serde_json::Value = serde_json::from_slice(&delivery.body).expect("JSON");
+                let Request::Message(body) = &delivery.request else { panic!("nothing is in doubt") };
+                let body: serde_json::Value = serde_json::from_slice(body).expect("JSON");
                 self.told.push(body["messages"]["body"].as_str().expect("a body").to_owned());
                 let answer = Answer::Status(Status { code: 201, ..Status::default() });
                 self.lane.step(self.now, Input::Answered { id: delivery.id, answer }, &mut self.effects);
@@ -167,6 +169,30 @@ impl Story {
         }
         self.now = self.now.max(end);
         assert!(self.lane.books().balance(), "{:?}", self.lane.books());
+    }
+
+    /// What is released now, without an answer to it yet.
+    fn sent(&mut self) -> Vec<Delivery> {
+        self.lane.step(self.now, Input::Tick, &mut self.effects);
+        self.lane.committed();
+        std::mem::take(&mut self.effects.sends)
+    }
+
+    fn answer(&mut self, delivery: &Delivery, answer: Answer) {
+        self.lane.step(self.now, Input::Answered { id: delivery.id, answer }, &mut self.effects);
+    }
+
+    /// The lane as its successor finds it.
+    fn restart(&mut self) {
+        let record = |key: &StateKey| Some((*key, self.lane.record(*key)?));
+        let records: Vec<_> = self.effects.dirty.iter().filter_map(record).collect();
+        let mut successor = Lane::new(Arc::clone(&self.lane.policy), self.key.clone(), 2);
+        for (key, value) in &records {
+            successor.restore(*key, value).expect("its own records");
+        }
+        self.lane = successor;
+        self.effects = Effects::default();
+        self.lane.resume(self.now, &mut self.effects);
     }
 
     fn last(&self) -> &str {
@@ -272,15 +298,7 @@ fn a_successor_goes_on_where_its_predecessor_committed() {
     let mut story = Story::new();
     story.alert("a", "1", State::Firing, Urgency::Critical);
     story.alert("b", "1", State::Firing, Urgency::Normal);
-    let committed: Vec<_> =
-        story.effects.dirty.iter().filter_map(|key| Some((*key, story.lane.record(*key)?))).collect();
-    let mut successor = Lane::new(Arc::new(policy()), story.key.clone(), 2);
-    for (key, value) in &committed {
-        successor.restore(*key, value).expect("its own records");
-    }
-    story.lane = successor;
-    story.effects = Effects::default();
-    story.lane.resume(story.now, &mut story.effects);
+    story.restart();
     assert_eq!(story.lane.books().pending(), 2);
     story.pass(secs(1));
     assert_eq!(story.told.len(), 0, "the predecessor may still be sending");
