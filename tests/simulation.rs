@@ -43,6 +43,8 @@ mod fate;
 mod happening;
 #[path = "simulation/inbox.rs"]
 mod inbox;
+#[path = "simulation/manners.rs"]
+mod manners;
 #[path = "simulation/owner.rs"]
 mod owner;
 #[path = "simulation/policy.rs"]

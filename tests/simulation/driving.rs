@@ -23,7 +23,14 @@ impl World {
         let skew = self.clock + i64::try_from(self.fortune.between(0, 2 * most)).expect("small")
             - i64::try_from(most).expect("small");
         let policy = Arc::clone(&self.scenario.policy);
-        let owner = Owner::take_over(self.now, skew, &policy, &self.hash, self.scenario.strict, &self.kafka)?;
+        let owner = Owner::take_over(
+            self.now,
+            skew,
+            &policy,
+            &self.hash,
+            (self.scenario.strict, self.scenario.dials.lessons > 0),
+            &self.kafka,
+        )?;
         self.owner = Some(owner);
         self.busy_until = 0;
         self.committing = false;

@@ -10,15 +10,26 @@ use std::time::Duration;
 use missived::event::frame::LedgerRecord;
 use missived::event::{Fingerprint, HashKey, Timestamp};
 use missived::lane::{Blocked, Delivery, DeliveryId, Effects, Input, Lane, Policy, StateKey};
-use missived::missive::Answer;
+use missived::missive::{Addressed, Answer};
 
 use super::committed::{Committed, Entry, Sums};
+use super::manners::{Heard, Manners};
 
 /// Ledger records folded in one turn.
 const RECORDS_PER_TURN: usize = 256;
 
 /// Steps a lane may ask for at one instant that lead to nothing.
 const IDLE_WAKES_MAX: u32 = 3;
+
+/// What became of an attempt.
+#[derive(Debug)]
+pub struct Answered {
+    pub id: DeliveryId,
+    pub addressed: Addressed,
+    /// The channel that it went to; nothing if it never left.
+    pub channel: &'static str,
+    pub answer: Answer,
+}
 
 /// One owner of the lane, until it crashes or leaves.
 pub struct Owner {
@@ -30,7 +41,8 @@ pub struct Owner {
     pub skew: i64,
     /// The latest moment it has seen: the lane's time never runs backwards.
     latest: Timestamp,
-    inbox: VecDeque<(DeliveryId, Answer)>,
+    inbox: VecDeque<Answered>,
+    manners: Manners,
     before: Sums,
     /// Settled since the last commit.
     delivered: Vec<((Fingerprint, u64), u64)>,
@@ -53,7 +65,7 @@ impl Owner {
         skew: i64,
         policy: &Arc<Policy>,
         key: &HashKey,
-        strict: bool,
+        (strict, ids_are_taught): (bool, bool),
         kafka: &Committed,
     ) -> Result<Self, String> {
         let mut lane = Lane::new(Arc::clone(policy), key.clone(), 7);
@@ -83,6 +95,7 @@ impl Owner {
             position: kafka.position,
             skew,
             inbox: VecDeque::new(),
+            manners: Manners::new(policy.limits.retry_after_max, ids_are_taught),
             latest: at(now, skew),
             delivered: Vec::new(),
             worded: Vec::new(),
@@ -100,8 +113,8 @@ impl Owner {
         &self.lane
     }
 
-    pub fn hear(&mut self, id: DeliveryId, answer: Answer) {
-        self.inbox.push_back((id, answer));
+    pub fn hear(&mut self, answered: Answered) {
+        self.inbox.push_back(answered);
     }
 
     pub fn now(&self, now: u64) -> Timestamp {
@@ -141,8 +154,8 @@ impl Owner {
                 return Ok(false);
             }
         }
-        while let Some((id, answer)) = self.inbox.pop_front() {
-            self.answer(now, id, answer)?;
+        while let Some(answered) = self.inbox.pop_front() {
+            self.answer(now, answered)?;
             if dies() {
                 return Ok(false);
             }
@@ -253,10 +266,12 @@ impl Owner {
         Ok(())
     }
 
-    fn answer(&mut self, now: u64, id: DeliveryId, answer: Answer) -> Result<(), String> {
-        let pending = self.lane.books().pending();
-        self.sending.remove(&id);
-        let settled = self.step(now, Input::Answered { id, answer })?;
+    fn answer(&mut self, now: u64, answered: Answered) -> Result<(), String> {
+        let Answered { id, addressed, channel, answer } = answered;
+        let (pending, dead_letters) = (self.lane.books().pending(), self.effects.dead_letters.len());
+        let sends = self.effects.sends.len();
+        let was_awaited = self.sending.remove(&id).is_some();
+        let settled = self.step(now, Input::Answered { id, answer: answer.clone() })?;
         let gone = pending - self.lane.books().pending();
         if gone != settled.delivered + settled.dead_lettered || settled.duplicate + settled.suppressed > 0 {
             return Err(format!("{gone} observations are not pending any more, but {settled:?}"));
@@ -264,7 +279,12 @@ impl Owner {
         if settled.delivered > 0 {
             self.delivered.push(((id.conversation, id.sequence), settled.delivered));
         }
-        Ok(())
+        if !was_awaited {
+            return Ok(());
+        }
+        let dead_letters = self.effects.dead_letters.len() - dead_letters;
+        self.manners.hear(self.latest, &Heard { channel, addressed, answer: &answer, dead_letters })?;
+        if self.effects.sends.len() > sends { self.manners.may_send(self.latest) } else { Ok(()) }
     }
 
     fn wake(&mut self, now: u64) -> Result<(), String> {
@@ -292,8 +312,11 @@ impl Owner {
         if !self.lane.books().balance() {
             return Err(format!("the books don't balance: {:?}", self.lane.books()));
         }
-        if self.draining && self.effects.sends.len() > sends {
-            return Err("it sends while it drains".to_owned());
+        if self.effects.sends.len() > sends {
+            self.manners.may_send(self.latest)?;
+            if self.draining {
+                return Err("it sends while it drains".to_owned());
+            }
         }
         for delivery in &self.effects.sends[sends..] {
             if delivery.id.attempt == 1 {

@@ -5,6 +5,7 @@ use missived::missive::Answer;
 use missived::missive::answer::NotSent;
 
 use super::super::fate::{Fate, Request};
+use super::super::owner::Answered;
 use super::super::policy::CHANNELS;
 use super::super::scenario::START;
 use super::super::spoken::Letter;
@@ -18,10 +19,10 @@ impl World {
         let clock = self.now.saturating_add_signed(writer.skew + self.clock);
         if clock >= delivery.send_before.as_millis() {
             self.excuse();
-            self.answer(writer.owner, delivery, Answer::NotSent(NotSent::TooLate));
+            self.answer(writer.owner, &delivery, "", Answer::NotSent(NotSent::TooLate));
             return Ok(());
         }
-        let letter = self.read(&delivery)?;
+        let (channel, letter) = self.read(&delivery)?;
         let fate = self.fate(writer, &delivery, &letter);
         self.excuse_for(&fate);
         self.note(writer, &fate);
@@ -32,7 +33,7 @@ impl World {
             self.plan(self.now + after, Event::Arrive { flight });
         }
         self.plan(self.now + fate.ends, Event::End { flight });
-        self.flights.insert(flight, Flight { owner: writer.owner, delivery, letter: Some(letter), fate });
+        self.flights.insert(flight, Flight { owner: writer.owner, delivery, channel, letter: Some(letter), fate });
         Ok(())
     }
 
@@ -43,23 +44,24 @@ impl World {
     }
 
     pub(super) fn end(&mut self, flight: u64) {
-        let Some(Flight { owner, delivery, fate, .. }) = self.flights.remove(&flight) else { return };
+        let Some(Flight { owner, delivery, channel, fate, .. }) = self.flights.remove(&flight) else { return };
         self.inbox.end(delivery.id.conversation);
-        self.answer(owner, delivery, fate.answer);
+        self.answer(owner, &delivery, channel, fate.answer);
     }
 
     /// Reads the request as Missive does: it goes to one of our channels, says which conversation it belongs to and which
     /// message it is, and is no longer than the channel may take.
-    fn read(&self, delivery: &Delivery) -> Result<Letter, String> {
+    fn read(&self, delivery: &Delivery) -> Result<(&'static str, Letter), String> {
         let letter = Letter::read(&delivery.body)?;
-        let channel = CHANNELS.iter().find(|(_, account)| *account == letter.account()).map(|(name, _)| *name);
-        let chars_max =
-            channel.and_then(|name| self.scenario.policy.channels.get(name)).map(|c| c.channel.body_chars_max);
+        let Some((channel, _)) = CHANNELS.into_iter().find(|(_, account)| *account == letter.account()) else {
+            return Err(format!("{letter:?} goes to no channel of ours"));
+        };
+        let chars_max = self.scenario.policy.channels[channel].channel.body_chars_max;
         let conversation = delivery.id.conversation.to_string();
         let belongs = letter.reference().is_some_and(|reference| reference.split(':').nth(1) == Some(&*conversation));
-        let fits = chars_max.is_some_and(|chars_max| letter.body().chars().count() <= chars_max);
+        let fits = letter.body().chars().count() <= chars_max;
         if belongs && fits && letter.sequence() == Some(delivery.id.sequence) {
-            Ok(letter)
+            Ok((channel, letter))
         } else {
             Err(format!("{:?} is not what {letter:?} says", delivery.id))
         }
@@ -82,14 +84,14 @@ impl World {
         self.report.refusals += u64::from(matches!(code, 400 | 413 | 422));
     }
 
-    fn answer(&mut self, owner: u64, delivery: Delivery, answer: Answer) {
+    fn answer(&mut self, owner: u64, delivery: &Delivery, channel: &'static str, answer: Answer) {
         if self.trace {
             println!("{:>10} answer of {:?}: {answer:?}", self.now - START, delivery.id);
         }
         if owner == self.owners
             && let Some(current) = &mut self.owner
         {
-            current.hear(delivery.id, answer);
+            current.hear(Answered { id: delivery.id, addressed: delivery.addressed, channel, answer });
             self.turn_at(self.now);
         }
     }

@@ -68,6 +68,7 @@ struct Writer {
 struct Flight {
     owner: u64,
     delivery: Delivery,
+    channel: &'static str,
     letter: Option<Letter>,
     fate: Fate,
 }
