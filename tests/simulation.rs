@@ -1,25 +1,42 @@
 //! The lane in virtual time: seeded storms, outages and crashes, and what must hold in all of them.
 //!
-//! Every seed decides a [`scenario`](scenario::Scenario): what the [`source`]s say and how often the intake repeats it, how
-//! Missive behaves ([`inbox`]), how the driver fares ([`owner`]). The [`world`] lives through it, checks after every step,
-//! and at the end compares with what a naive model ([`reference`]) makes of the whole ledger.
+//! A seed turns the [`dials`], and they make a [`scenario`]: which [`workloads`] the sources have and how often the intake
+//! repeats itself ([`source`]), how Missive behaves ([`fate`], [`inbox`]), how the driver fares ([`owner`]). The [`world`] lives
+//! through it and checks after every step; in the end, what was said is compared with what a naive model ([`reference`]) makes
+//! of the whole ledger, conversation by conversation and word by word ([`story`]). A seed that fails is shrunk by proptest.
 //!
-//! After every step: the books balance, and what was folded, settled and is pending is what the naive model says; what the
-//! lane believes to be on the wire is; a step that was not due changes nothing, one that was due leads to something. After
-//! every commit: what was consumed is accounted for, by sums that the lane doesn't keep. At Missive: never more at once than
-//! allowed, across owners; one delivery of a conversation at a time, in order; the same message twice only if it says so;
-//! nothing that wasn't announced. In the end: no window ever held too much, every message counted as delivered was accepted
-//! and says the number it stands for, people's words are there once and in order, all is told soon after all is well, and
-//! what is over is forgotten, in the lane and in Kafka.
+//! After every step: the books balance; what was folded, settled and is pending is what the naive model says; what the lane
+//! believes to be on the wire is; bounds hold; a step that was not due changes nothing, one that was due leads to something;
+//! nobody sends who was asked to wait, and no channel is drained into dead letters ([`manners`]). After every commit: what
+//! was consumed is accounted for, by sums that the lane doesn't keep. At Missive: never more at once than allowed, across
+//! owners; one delivery of a conversation at a time, in order; the same message twice only if it says so; nothing that wasn't
+//! announced. In the end: no window ever held too much; each message tells what its conversation had heard and not told, with
+//! the right numbers and names; people's words are there once and in order; all is told soon after all is well, and what is
+//! over is forgotten, in the lane and in Kafka.
 //!
-//! Tried with faults put in on purpose, 400 seeds each; violations found: one request too many in a window 156, a duplicate
-//! not counted 279, send history not restored 79, sent although the transaction was aborted 48, marks not written 35, an
-//! answer's state not written 144, a roll-up's state not written 81, a delivery given up before its time 204. Not found:
-//! a successor that doesn't keep the lane quiet, because it knows what its predecessor has on the wire, counts it and waits
-//! for it conversation by conversation. Not looked at: which repeats a message mentions, and how it reads.
+//! Tried with faults put in on purpose, 450 seeds each. Found, with how many seeds violate and the first that does:
+//! one request too many in a window 120, 1 · a request counted from its sending 64, 5 · a repeat not counted on its
+//! conversation 177, 6 · a duplicate not in the books 321, 4 · send history not restored 67, 1, not written 67, 1 · sent although
+//! the transaction was aborted 57, 1 · an intent to send not written 439, 0 · marks not written 33, 8 · an answer's state not
+//! written 167, 0 · identities not written 39, 17 · a roll-up's state not written 90, 6 · its counts mixed up 200, 1 · what it
+//! takes in lost 142, 1 · a position folded twice 208, 1 · a delivery given up without its margin 79, 8, or before its time 252, 0 ·
+//! a predecessor's requests without permits 80, 8 · a repeat that doesn't say so 153, 4 · sequence numbers from the clock alone 6,
+//! 25 · critical news uncounted 203, 5 · an overtaken line lost 42, 13 · words swapped 108, 5 · a muted conversation that speaks 9,
+//! 99 · a late resolve believed 27, 29 · closed while something fires 287, 1 · a dead letter not written 83, 0 · `Retry-After`
+//! not waited for 65, 1 · a breaker that never opens 16, 6.
 //!
-//! `MISSIVED_SIMULATION_SEEDS=10000` says how many seeds (from `MISSIVED_SIMULATION_FROM` on), `MISSIVED_SIMULATION_SEED=7` repeats one and tells all that
-//! happens. The same seed is the same simulation, on every machine.
+//! Not found, rightly: what is rolled up only at its horizon is still told in time. And a successor that doesn't keep the lane
+//! quiet: with a predecessor as bad as it may be (clocks apart by the whole margin, written in the last millisecond, arriving
+//! at the end of the timeout, its commit acknowledged after the next one took over) 278 such requests did no harm in 1,300
+//! seeds. Whatever it may still send was committed as being sent, so its conversation waits until it is given up, it holds a
+//! permit and occupies the windows. The pause is a second fence, not the one that holds.
+//!
+//! Not looked at: which lines are the worst, prose, what a wall clock that leaps forward by more than the margin does to windows,
+//! permits and marks of repeats while requests are on the wire: measured by that clock, they are over.
+//!
+//! `MISSIVED_SIMULATION_SEEDS=100000` says how many seeds (from `MISSIVED_SIMULATION_FROM` on); `MISSIVED_SIMULATION_SEED=7` repeats
+//! one and tells all that happens, with `MISSIVED_SIMULATION_DIALS='storm_groups=2 crashes=0'` turned differently. With
+//! `-- --nocapture` it says how far it is. The same seed is the same simulation, on every machine.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;

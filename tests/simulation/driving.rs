@@ -120,7 +120,9 @@ impl World {
         let dials = &self.scenario.dials;
         let slow = self.fortune.chance(dials.slow_commits_pm);
         let takes = if slow { self.fortune.spread(100, 20 * SECOND) } else { self.fortune.between(1, 5) };
-        let crashes = may_crash && self.fortune.chance(dials.crash_commits_pm);
+        // What matters most happens most often: that it dies with something to send.
+        let crash_pm = dials.crash_commits_pm * if owner.is_urgent() { 4 } else { 1 };
+        let crashes = may_crash && self.fortune.chance(crash_pm);
         let takes_effect = if crashes { self.fortune.chance(500) } else { !self.fortune.chance(dials.aborts_pm) };
         if takes_effect {
             owner.commit_into(&mut self.kafka, &self.ledger)?;

@@ -10,7 +10,7 @@ use missived::missive::answer::{Lost, NotSent, Status};
 use super::inbox::conversation_id;
 use super::policy::CHANNELS;
 use super::random::Random;
-use super::scenario::{SECOND, SpellKind, Weather};
+use super::scenario::{SECOND, Spell, SpellKind, Weather};
 
 /// How one request will end.
 #[derive(Clone, Debug)]
@@ -33,10 +33,13 @@ pub struct Request<'a> {
 
 impl Fate {
     pub fn of(request: Request<'_>, random: &mut Random, weather: &Weather, limits: &Limits) -> Self {
-        if let Some(spell) = weather.spells.iter().find(|spell| spell.from <= request.now && request.now < spell.to)
-            && (spell.kind != SpellKind::ChannelRefuses || request.account == CHANNELS[0].1)
-        {
-            return Self::in_spell(random, weather, limits, spell.kind);
+        let spell = weather.spells.iter().find(|spell| spell.from <= request.now && request.now < spell.to);
+        let is_meant = |spell: &&Spell| spell.kind != SpellKind::ChannelRefuses || request.account == CHANNELS[0].1;
+        if let Some(spell) = spell.filter(is_meant) {
+            // Whoever asks too often hears that first.
+            let too_often = random.chance(weather.rate_limited);
+            let kind = if too_often { SpellKind::RateLimited } else { spell.kind };
+            return Self::in_spell(random, weather, limits, kind);
         }
         let mut dice = random.between(0, 999);
         let mut falls = |share: u64| {

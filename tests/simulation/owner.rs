@@ -18,8 +18,8 @@ use super::manners::{Heard, Manners};
 /// Ledger records folded in one turn.
 const RECORDS_PER_TURN: usize = 256;
 
-/// Steps a lane may ask for at one instant that lead to nothing.
-const IDLE_WAKES_MAX: u32 = 3;
+/// Steps a lane may ask for at one instant that lead to nothing to be seen: it frees what it has forgotten bit by bit.
+const IDLE_WAKES_MAX: u32 = 40;
 
 /// What became of an attempt.
 #[derive(Debug)]
