@@ -85,7 +85,8 @@ impl Lane {
                 self.again(id, Duration::ZERO);
             }
             Verdict::Halt => {
-                self.blocked = Blocked::Halted { retry_at: self.now + HALT_RETRY };
+                let retry_at = self.no_earlier_than_asked(self.now + HALT_RETRY);
+                self.blocked = Blocked::Halted { retry_at };
                 self.again(id, HALT_RETRY);
             }
         }
@@ -94,8 +95,8 @@ impl Lane {
 
     fn accepted(&mut self, id: DeliveryId, conversation_id: Option<Box<str>>) {
         let now = self.now;
-        if matches!(self.blocked, Blocked::Halted { .. }) {
-            self.blocked = Blocked::No;
+        if let Blocked::Halted { retry_at } = self.blocked {
+            self.blocked = Blocked::Until(retry_at);
         }
         if let Some(channel) = self.channel_name(id) {
             self.breakers.entry(channel).or_default().accepted();
@@ -118,11 +119,16 @@ impl Lane {
         let span = span.unwrap_or(WAIT_UNTOLD).min(self.policy.limits.retry_after_max);
         let until = self.now + span;
         self.tally.rate_limited += 1;
-        self.blocked = match self.blocked {
-            Blocked::Until(known) => Blocked::Until(known.max(until)),
-            Blocked::No | Blocked::Halted { .. } => Blocked::Until(until),
-        };
+        self.blocked = Blocked::Until(self.no_earlier_than_asked(until));
         self.again(id, span);
+    }
+
+    /// Whatever else happens, Missive is given the time that it has asked for.
+    fn no_earlier_than_asked(&self, at: Timestamp) -> Timestamp {
+        match self.blocked {
+            Blocked::No => at,
+            Blocked::Until(known) | Blocked::Halted { retry_at: known } => at.max(known),
+        }
     }
 
     fn doubt(&mut self, id: DeliveryId) {

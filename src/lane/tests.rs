@@ -400,6 +400,23 @@ fn a_halted_lane_without_budget_sleeps_until_it_may_try_again() {
 }
 
 #[test]
+fn a_refused_token_does_not_shorten_the_wait_that_was_asked_for() {
+    let mut story = Story::new();
+    story.alert("a", "1", State::Firing, Urgency::Critical);
+    story.alert("b", "1", State::Firing, Urgency::Critical);
+    story.now = story.now + secs(1);
+    let codes = [(429, Some(secs(900))), (401, None)];
+    for (delivery, (code, retry_after)) in std::mem::take(&mut story.effects).sends.into_iter().zip(codes) {
+        let answer = Answer::Status(Status { code, retry_after, ..Status::default() });
+        story.lane.step(story.now, Input::Answered { id: delivery.id, answer }, &mut story.effects);
+    }
+    story.pass(secs(899));
+    assert_eq!(story.told, Vec::<String>::new());
+    story.pass(secs(60));
+    assert_eq!(story.told.len(), 2);
+}
+
+#[test]
 fn two_successors_of_the_same_state_do_the_same() {
     let mut story = Story::new();
     for group in 0..40 {
