@@ -240,7 +240,7 @@ impl Stage {
             let counted = released + Duration::from_millis(self.random.below(latency + 1));
             let answered = released + Duration::from_millis(latency);
             assert!(released < delivery.send_before, "a commit takes longer than a delivery is good for");
-            let Request::Message(body) = &delivery.request else { panic!("nothing is in doubt here") };
+            let Request::Message { body, .. } = &delivery.request else { panic!("nothing is in doubt here") };
             self.referee.message(delivery.id.conversation, body, [self.now, released, answered]);
             self.releases.push(Reverse((released, self.ids.len())));
             self.ids.push(delivery.id);

@@ -130,8 +130,8 @@ impl Lane {
 
     fn accepted(&mut self, id: DeliveryId, conversation_id: Option<Box<str>>) {
         let now = self.now;
-        if matches!(self.blocked, Blocked::Halted { .. }) {
-            self.blocked = Blocked::No;
+        if let Blocked::Halted { retry_at } = self.blocked {
+            self.blocked = Blocked::Until(retry_at);
         }
         if let Some(channel) = self.channel_name(id) {
             self.breakers.entry(channel).or_default().accepted();
@@ -156,10 +156,7 @@ impl Lane {
         let span = span.unwrap_or(WAIT_UNTOLD).min(self.policy.limits.retry_after_max);
         let until = self.now + span;
         self.tally.rate_limited += 1;
-        self.blocked = match self.blocked {
-            Blocked::Until(known) => Blocked::Until(known.max(until)),
-            Blocked::No | Blocked::Halted { .. } => Blocked::Until(until),
-        };
+        self.blocked = Blocked::Until(until.max(self.waits_until()));
         self.again(id, span);
     }
 
@@ -177,6 +174,7 @@ impl Lane {
         }
     }
 
+    /// Whatever else happens, Missive is given the time that it has asked for.
     pub(super) const fn waits_until(&self) -> Timestamp {
         match self.blocked {
             Blocked::No => Timestamp::EPOCH,

@@ -161,6 +161,9 @@ impl Dedupe {
         if slice.insert(identity) == Seen::Fresh {
             dirty(ChunkKey { window: millis, slice: slice.number, chunk: slice.record(identity) });
             self.keys += 1;
+            if self.keys > self.keys_max {
+                self.evict_oldest(dirty);
+            }
         }
     }
 

@@ -43,7 +43,7 @@ pub use state::{StateError, StateKey};
 
 use crate::event::frame::Lesson;
 use crate::event::{Fingerprint, Frame, HashKey, Position, Timestamp, Urgency};
-use crate::missive::Answer;
+use crate::missive::{Addressed, Answer};
 use conversation::Conversation;
 use dedupe::{ChunkKey, Dedupe};
 use pacing::{Budget, Pacing};
@@ -86,7 +86,7 @@ pub struct Delivery {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Request {
     /// Take this message: the body of a POST.
-    Message(Vec<u8>),
+    Message { body: Vec<u8>, addressed: Addressed },
     /// Show the newest messages of this conversation: one of them may be ours.
     LookUp { conversation: Box<str> },
 }

@@ -282,8 +282,8 @@ impl Lane {
         let delivery = conversation.in_flight.as_ref()?;
         let message = |repeat| {
             let channel = self.channel_of(conversation)?;
-            let (body, _) = delivery.message.request(channel, conversation.missive_id.as_deref(), repeat);
-            Some(Request::Message(body))
+            let (body, addressed) = delivery.message.request(channel, conversation.missive_id.as_deref(), repeat);
+            Some(Request::Message { body, addressed })
         };
         match (delivery.doubt, &conversation.missive_id) {
             (Doubt::LookUp { .. }, Some(known)) => Some(Request::LookUp { conversation: known.clone() }),

@@ -1,14 +1,20 @@
 //! What must hold when all is told: Missive's windows, every message accounted for, people's words in order, and nothing
 //! remembered that is over.
 
+use std::collections::BTreeMap;
+
+use missived::event::Fingerprint;
+
 use super::super::scenario::HOUR;
+use super::super::spoken::{Letter, number_said};
+use super::super::story::{Telling, judge};
 use super::World;
 
 impl World {
     pub(super) fn settle(&mut self) -> Result<(), String> {
         self.inbox.windows()?;
         self.every_settled_message_was_accepted()?;
-        self.words_arrive_in_order()?;
+        self.every_conversation_told_its_story()?;
         let Some(owner) = &self.owner else { return Err("nobody owns the lane".to_owned()) };
         self.report.roll_ups += owner.lane().tally().roll_ups;
         self.report.doubts += owner.lane().tally().doubts;
@@ -27,42 +33,64 @@ impl World {
             let Some(accepted) = self.inbox.accepted.get(&(*conversation, *sequence)) else {
                 return Err(format!("message {sequence} of {conversation} is counted as delivered and never arrived"));
             };
-            if let Some(said) = number_said(&accepted.body)
+            if let Some(said) = number_said(accepted.body())
                 && said != *covers
             {
                 return Err(format!("a message stands for {covers} observations and says {said}"));
             }
         }
-        let letters: u64 = self.kafka.dead_letters.iter().map(|(covers, _)| u64::from(*covers)).sum();
+        let letters: u64 = self.kafka.dead_letters.iter().map(|letter| u64::from(letter.covers)).sum();
         if letters == self.kafka.sums.dead_lettered { Ok(()) } else { Err(format!("dead letters cover {letters}")) }
     }
 
-    /// People's words arrive once each, in the order of the ledger, or are dead letters.
-    fn words_arrive_in_order(&self) -> Result<(), String> {
+    /// In a strict scenario in which all is told, every conversation said what the naive model makes of the ledger.
+    fn every_conversation_told_its_story(&mut self) -> Result<(), String> {
         if !self.scenario.strict || self.kafka.pending > 0 {
             return Ok(());
         }
-        for (thread, words) in &self.reference.words {
-            let conversation = self.key.fingerprint(&[b"chat", thread.as_bytes()]);
-            let delivered = self.kafka.covers.range((conversation, 0)..=(conversation, u64::MAX));
-            let told: String =
-                delivered.filter_map(|(id, _)| Some(self.inbox.accepted.get(id)?.body.as_str())).collect();
-            let mut rest = told.as_str();
-            for word in words {
-                let token = word.split_inclusive('>').next().unwrap_or(word);
-                if let Some(place) = rest.find(token) {
-                    rest = &rest[place + token.len()..];
-                } else if !self.kafka.dead_letters.iter().any(|(_, body)| String::from_utf8_lossy(body).contains(token))
-                {
-                    return Err(format!("{token} of {thread} is not in its place: {told}"));
-                }
-            }
-            let tokens = |text: &str| text.matches('<').count();
-            if tokens(&told) > words.len() {
-                return Err(format!("{} words of {thread} told, {} said", tokens(&told), words.len()));
-            }
+        let mut tellings = self.tellings()?;
+        let mut rolled_up = BTreeMap::new();
+        for known in self.reference.conversations() {
+            let own = tellings.remove(&known.place.id).unwrap_or_default();
+            self.report.judged += own.len() as u64;
+            judge(known, &own, &mut rolled_up)
+                .map_err(|fault| format!("{}/{}: {fault}", known.place.route, known.place.key))?;
         }
-        Ok(())
+        for (channel, rolled_up) in rolled_up {
+            let own =
+                tellings.remove(&self.hash.fingerprint(&[b"roll-up", channel.as_bytes(), b""])).unwrap_or_default();
+            self.report.judged += own.len() as u64;
+            rolled_up.judge(&own).map_err(|fault| format!("roll-up of {channel}: {fault}"))?;
+        }
+        if tellings.is_empty() { Ok(()) } else { Err(format!("messages of nobody: {:?}", tellings.values())) }
+    }
+
+    /// All messages that are settled, by conversation and in order: delivered ones as people have them, and dead letters.
+    fn tellings(&self) -> Result<BTreeMap<Fingerprint, Vec<Telling>>, String> {
+        let mut settled: BTreeMap<_, _> = self
+            .inbox
+            .accepted
+            .iter()
+            .map(|(id, letter)| {
+                let covers = self.kafka.covers.get(id).copied().unwrap_or(0);
+                (*id, (covers, letter.clone()))
+            })
+            .collect();
+        for dead in &self.kafka.dead_letters {
+            let letter = Letter::read(&dead.body)?;
+            let conversation = letter.reference().and_then(|reference| reference.split(':').nth(1));
+            let id = conversation.and_then(|id| u128::from_str_radix(id, 16).ok()).map(Fingerprint::from_u128);
+            let (Some(id), Some(sequence)) = (id, letter.sequence()) else {
+                return Err(format!("whose is this dead letter? {letter:?}"));
+            };
+            settled.insert((id, sequence), (u64::from(dead.covers), letter));
+        }
+        let mut tellings: BTreeMap<Fingerprint, Vec<Telling>> = BTreeMap::new();
+        for (id, (covers, letter)) in settled {
+            let worded_at = self.kafka.worded_at.get(&id).copied().ok_or_else(|| format!("{id:?} was never worded"))?;
+            tellings.entry(id.0).or_default().push(Telling { letter, covers, worded_at });
+        }
+        Ok(tellings)
     }
 
     /// When all windows have passed, only what still fires is remembered, in the lane and in Kafka.
@@ -90,15 +118,4 @@ impl World {
             Err(format!("{keys} identities outlive their window, in {records:?}"))
         }
     }
-}
-
-/// The number of observations that a message says it stands for, where it does.
-fn number_said(body: &str) -> Option<u64> {
-    let line = body.lines().next()?;
-    let words = line.strip_prefix("⚠️ Storm: ").unwrap_or(line);
-    let (number, rest) = words.split_once(' ')?;
-    if !rest.starts_with("changes ") {
-        return None;
-    }
-    number.replace(',', "").parse().ok()
 }

@@ -1,59 +1,34 @@
 //! The driver, as the courier does it: fold, take answers, wake, commit, and only then send; checked after every step.
 //!
-//! Kafka is a map of records and a position. A transaction takes a while, is committed or aborted, or its owner dies before
-//! or after it took effect. What a step did is compared with what the naive model expects, and what was committed is added
-//! up by this side, so that the books are checked against sums that the lane doesn't keep.
+//! A transaction takes a while, is committed or aborted, or its owner dies before or after it took effect. What a step did is
+//! compared with what the naive model expects, and what was committed is added up by this side.
 
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 use missived::event::frame::LedgerRecord;
 use missived::event::{Fingerprint, HashKey, Timestamp};
-use missived::lane::books::Outcome;
 use missived::lane::{Blocked, Delivery, DeliveryId, Effects, Input, Lane, Policy, StateKey};
-use missived::missive::Answer;
+use missived::missive::{Addressed, Answer};
 
-use super::reference::Expected;
+use super::committed::{Committed, Entry, Sums};
+use super::manners::{Heard, Manners};
 
 /// Ledger records folded in one turn.
 const RECORDS_PER_TURN: usize = 256;
 
-/// Steps a lane may ask for at one instant that lead to nothing.
-const IDLE_WAKES_MAX: u32 = 3;
+/// Steps a lane may ask for at one instant that lead to nothing to be seen: it frees what it has forgotten bit by bit.
+const IDLE_WAKES_MAX: u32 = 40;
 
-/// One record of the ledger, and what the naive model says of it.
+/// What became of an attempt.
 #[derive(Debug)]
-pub struct Entry {
-    pub bytes: Vec<u8>,
-    pub expected: Expected,
-    /// Distinct positions up to and with this record.
-    pub distinct: u64,
-}
-
-/// What Kafka holds of the lane.
-#[derive(Debug, Default)]
-pub struct Committed {
-    pub records: BTreeMap<String, Vec<u8>>,
-    pub position: usize,
-    pub sums: Sums,
-    pub pending: u64,
-    /// Deliveries that may leave, or have left.
-    announced: HashSet<DeliveryId>,
-    /// Of these, the ones whose answer is not in Kafka yet, and until when it may come.
-    pub open: HashMap<DeliveryId, Timestamp>,
-    /// Observations that each delivered message stands for.
-    pub covers: BTreeMap<(Fingerprint, u64), u64>,
-    pub dead_letters: Vec<(u32, Vec<u8>)>,
-}
-
-/// What has been settled.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Sums {
-    pub delivered: u64,
-    pub duplicate: u64,
-    pub suppressed: u64,
-    pub dead_lettered: u64,
+pub struct Answered {
+    pub id: DeliveryId,
+    pub addressed: Addressed,
+    /// The channel that it went to; nothing if it never left.
+    pub channel: &'static str,
+    pub answer: Answer,
 }
 
 /// One owner of the lane, until it crashes or leaves.
@@ -63,58 +38,24 @@ pub struct Owner {
     strict: bool,
     position: usize,
     /// Its clock, against the world's.
-    skew: i64,
-    inbox: VecDeque<(DeliveryId, Answer)>,
+    pub skew: i64,
+    /// The latest moment it has seen: the lane's time never runs backwards.
+    latest: Timestamp,
+    inbox: VecDeque<Answered>,
+    manners: Manners,
     before: Sums,
     /// Settled since the last commit.
     delivered: Vec<((Fingerprint, u64), u64)>,
+    /// Messages that were worded since the last commit, and how far the ledger was folded then.
+    worded: Vec<((Fingerprint, u64), usize)>,
     /// What is committed or about to be committed as being sent, and when the lane gives it up.
     sending: HashMap<DeliveryId, Timestamp>,
     give_up_after: Duration,
+    conversations_max: usize,
+    keys_max: usize,
     idle_wakes: (Timestamp, u32),
     pub draining: bool,
     pub steps: u64,
-}
-
-impl Committed {
-    /// Was the intent to send this committed?
-    pub fn announces(&self, id: DeliveryId) -> bool {
-        self.announced.contains(&id)
-    }
-}
-
-impl Sums {
-    fn of(lane: &Lane) -> Self {
-        let books = lane.books();
-        Self {
-            delivered: books.of(Outcome::Delivered),
-            duplicate: books.of(Outcome::Duplicate),
-            suppressed: books.of(Outcome::Suppressed),
-            dead_lettered: books.of(Outcome::DeadLettered),
-        }
-    }
-
-    fn minus(self, before: Self) -> Self {
-        Self {
-            delivered: self.delivered - before.delivered,
-            duplicate: self.duplicate - before.duplicate,
-            suppressed: self.suppressed - before.suppressed,
-            dead_lettered: self.dead_lettered - before.dead_lettered,
-        }
-    }
-
-    fn plus(self, other: Self) -> Self {
-        Self {
-            delivered: self.delivered + other.delivered,
-            duplicate: self.duplicate + other.duplicate,
-            suppressed: self.suppressed + other.suppressed,
-            dead_lettered: self.dead_lettered + other.dead_lettered,
-        }
-    }
-
-    pub const fn total(self) -> u64 {
-        self.delivered + self.duplicate + self.suppressed + self.dead_lettered
-    }
 }
 
 impl Owner {
@@ -124,7 +65,7 @@ impl Owner {
         skew: i64,
         policy: &Arc<Policy>,
         key: &HashKey,
-        strict: bool,
+        (strict, ids_are_taught): (bool, bool),
         kafka: &Committed,
     ) -> Result<Self, String> {
         let mut lane = Lane::new(Arc::clone(policy), key.clone(), 7);
@@ -154,9 +95,14 @@ impl Owner {
             position: kafka.position,
             skew,
             inbox: VecDeque::new(),
+            manners: Manners::new(policy.limits.retry_after_max, ids_are_taught),
+            latest: at(now, skew),
             delivered: Vec::new(),
+            worded: Vec::new(),
             sending: kafka.open.clone(),
             give_up_after: policy.limits.request_timeout + policy.limits.skew_margin,
+            conversations_max: policy.bounds.conversations_max + policy.channels.len(),
+            keys_max: policy.bounds.dedupe_keys_max,
             idle_wakes: (Timestamp::EPOCH, 0),
             draining: false,
             steps: 0,
@@ -167,8 +113,8 @@ impl Owner {
         &self.lane
     }
 
-    pub fn hear(&mut self, id: DeliveryId, answer: Answer) {
-        self.inbox.push_back((id, answer));
+    pub fn hear(&mut self, answered: Answered) {
+        self.inbox.push_back(answered);
     }
 
     pub fn now(&self, now: u64) -> Timestamp {
@@ -202,14 +148,14 @@ impl Owner {
             left == 0
         };
         while self.position < end && !self.draining {
-            self.fold(now, &ledger[self.position])?;
             self.position += 1;
+            self.fold(now, &ledger[self.position - 1])?;
             if dies() {
                 return Ok(false);
             }
         }
-        while let Some((id, answer)) = self.inbox.pop_front() {
-            self.answer(now, id, answer)?;
+        while let Some(answered) = self.inbox.pop_front() {
+            self.answer(now, answered)?;
             if dies() {
                 return Ok(false);
             }
@@ -258,9 +204,8 @@ impl Owner {
         kafka.position = self.position;
         kafka.sums = kafka.sums.plus(Sums::of(&self.lane).minus(self.before));
         kafka.pending = self.lane.books().pending();
-        for letter in &self.effects.dead_letters {
-            kafka.dead_letters.push((letter.covers, letter.body.clone()));
-        }
+        kafka.dead_letters.extend(self.effects.dead_letters.iter().cloned());
+        kafka.worded_at.extend(self.worded.iter().copied());
         kafka.open.clone_from(&self.sending);
         for delivery in &self.effects.sends {
             if self.effects.dirty.contains(&StateKey::Conversation(delivery.id.conversation)) {
@@ -289,6 +234,7 @@ impl Owner {
         self.lane.committed();
         self.before = Sums::of(&self.lane);
         self.delivered.clear();
+        self.worded.clear();
         std::mem::take(&mut self.effects).sends
     }
 
@@ -320,10 +266,12 @@ impl Owner {
         Ok(())
     }
 
-    fn answer(&mut self, now: u64, id: DeliveryId, answer: Answer) -> Result<(), String> {
-        let pending = self.lane.books().pending();
-        self.sending.remove(&id);
-        let settled = self.step(now, Input::Answered { id, answer })?;
+    fn answer(&mut self, now: u64, answered: Answered) -> Result<(), String> {
+        let Answered { id, addressed, channel, answer } = answered;
+        let (pending, dead_letters) = (self.lane.books().pending(), self.effects.dead_letters.len());
+        let sends = self.effects.sends.len();
+        let was_awaited = self.sending.remove(&id).is_some();
+        let settled = self.step(now, Input::Answered { id, answer: answer.clone() })?;
         let gone = pending - self.lane.books().pending();
         if gone != settled.delivered + settled.dead_lettered || settled.duplicate + settled.suppressed > 0 {
             return Err(format!("{gone} observations are not pending any more, but {settled:?}"));
@@ -331,7 +279,12 @@ impl Owner {
         if settled.delivered > 0 {
             self.delivered.push(((id.conversation, id.sequence), settled.delivered));
         }
-        Ok(())
+        if !was_awaited {
+            return Ok(());
+        }
+        let dead_letters = self.effects.dead_letters.len() - dead_letters;
+        self.manners.hear(self.latest, &Heard { channel, addressed, answer: &answer, dead_letters })?;
+        if self.effects.sends.len() > sends { self.manners.may_send(self.latest) } else { Ok(()) }
     }
 
     fn wake(&mut self, now: u64) -> Result<(), String> {
@@ -354,24 +307,33 @@ impl Owner {
         let before = Sums::of(&self.lane);
         let sends = self.effects.sends.len();
         self.lane.step(at(now, self.skew), input, &mut self.effects);
+        self.latest = self.latest.max(at(now, self.skew));
         self.steps += 1;
         if !self.lane.books().balance() {
             return Err(format!("the books don't balance: {:?}", self.lane.books()));
         }
-        if self.draining && self.effects.sends.len() > sends {
-            return Err("it sends while it drains".to_owned());
+        if self.effects.sends.len() > sends {
+            self.manners.may_send(self.latest)?;
+            if self.draining {
+                return Err("it sends while it drains".to_owned());
+            }
         }
         for delivery in &self.effects.sends[sends..] {
+            if delivery.id.attempt == 1 {
+                self.worded.push(((delivery.id.conversation, delivery.id.sequence), self.position));
+            }
             if !self.effects.dirty.contains(&StateKey::Conversation(delivery.id.conversation)) {
                 return Err(format!("{:?} is to be sent, but its state is not to be written", delivery.id));
             }
         }
-        self.keep_track_of_sends(at(now, self.skew), sends)?;
+        self.keep_track_of_sends(sends)?;
+        self.keeps_its_bounds()?;
         Ok(Sums::of(&self.lane).minus(before))
     }
 
     /// What the lane believes to be on the wire is what was sent, and was neither answered nor given up.
-    fn keep_track_of_sends(&mut self, now: Timestamp, known: usize) -> Result<(), String> {
+    fn keep_track_of_sends(&mut self, known: usize) -> Result<(), String> {
+        let now = self.latest;
         self.sending.retain(|_, given_up| *given_up > now);
         let new = self.effects.sends[known..].iter();
         self.sending.extend(new.map(|delivery| (delivery.id, delivery.send_before + self.give_up_after)));
@@ -380,6 +342,16 @@ impl Owner {
             Ok(())
         } else {
             Err(format!("{theirs} in progress, but {ours} are on the wire: {:?}", self.sending))
+        }
+    }
+
+    /// What is kept has a bound, whatever arrives; each channel's roll-up has a place beyond it.
+    fn keeps_its_bounds(&self) -> Result<(), String> {
+        let (conversations, keys) = (self.lane.conversations(), self.lane.dedupe_keys());
+        if conversations <= self.conversations_max && keys <= self.keys_max {
+            Ok(())
+        } else {
+            Err(format!("{conversations} conversations and {keys} identities are kept"))
         }
     }
 }

@@ -9,6 +9,12 @@ impl Random {
         Self(seed)
     }
 
+    /// A sequence of its own for one purpose, so that more or less chance elsewhere doesn't change it.
+    pub fn apart(seed: u64, purpose: u64) -> Self {
+        let mut random = Self::new(seed ^ purpose.wrapping_mul(0xd6e8_feb8_6659_fd93));
+        Self::new(random.draw())
+    }
+
     pub fn draw(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

@@ -9,7 +9,7 @@ use missived::lane::Blocked;
 use missived::lane::policy::OnDoubt;
 use missived::missive::Answer;
 
-use super::super::inbox::{Fate, millis};
+use super::super::fate::{Fate, millis};
 use super::super::owner::Owner;
 use super::super::scenario::{MINUTE, SECOND};
 use super::World;
@@ -55,7 +55,8 @@ impl World {
             return Ok(());
         }
         for (urgency, since) in owner.lane().oldest_untold() {
-            let waited = self.now.saturating_sub(since.as_millis().max(self.excused_until));
+            let since = since.as_millis().saturating_add_signed(-owner.skew);
+            let waited = self.now.saturating_sub(since.max(self.excused_until));
             let longest = self.report.untold_max.entry(urgency).or_default();
             *longest = waited.max(*longest);
             if waited > millis(self.scenario.policy.horizons.of(urgency)) + 2 * SECOND {

@@ -16,7 +16,7 @@ fn page(external_ids: &[&str]) -> Answer {
 }
 
 fn external_id(delivery: &Delivery) -> String {
-    let Request::Message(body) = &delivery.request else { panic!("a message") };
+    let Request::Message { body, .. } = &delivery.request else { panic!("a message") };
     let body: serde_json::Value = serde_json::from_slice(body).expect("JSON");
     body["messages"]["external_id"].as_str().expect("a text").to_owned()
 }
@@ -85,7 +85,7 @@ fn what_is_not_found_is_sent_again_and_says_that_it_may_repeat() {
             }
         }
         assert_eq!(external_id(&next), external_id(&delivery), "{sentence}");
-        let Request::Message(body) = &next.request else { panic!("{sentence}") };
+        let Request::Message { body, .. } = &next.request else { panic!("{sentence}") };
         assert!(String::from_utf8_lossy(body).contains("may repeat"), "{sentence}");
     }
 }

@@ -150,7 +150,7 @@ impl Story {
                 self.now = self.now + Duration::from_millis(100);
             }
             for delivery in sends {
-                let Request::Message(body) = &delivery.request else { panic!("nothing is in doubt") };
+                let Request::Message { body, .. } = &delivery.request else { panic!("nothing is in doubt") };
                 let body: serde_json::Value = serde_json::from_slice(body).expect("JSON");
                 self.told.push(body["messages"]["body"].as_str().expect("a body").to_owned());
                 let answer = Answer::Status(Status { code: 201, ..Status::default() });
@@ -373,6 +373,23 @@ fn a_halted_lane_without_budget_sleeps_until_it_may_try_again() {
     story.lane.step(story.now, Input::Tick, &mut story.effects);
     assert!(story.effects.sends.is_empty(), "no budget");
     assert_eq!(story.lane.next_wakeup(), Some(answered + secs(61)));
+}
+
+#[test]
+fn a_refused_token_does_not_shorten_the_wait_that_was_asked_for() {
+    let mut story = Story::new();
+    story.alert("a", "1", State::Firing, Urgency::Critical);
+    story.alert("b", "1", State::Firing, Urgency::Critical);
+    story.now = story.now + secs(1);
+    let codes = [(429, Some(secs(900))), (401, None)];
+    for (delivery, (code, retry_after)) in std::mem::take(&mut story.effects).sends.into_iter().zip(codes) {
+        let answer = Answer::Status(Status { code, retry_after, ..Status::default() });
+        story.lane.step(story.now, Input::Answered { id: delivery.id, answer }, &mut story.effects);
+    }
+    story.pass(secs(899));
+    assert_eq!(story.told, Vec::<String>::new());
+    story.pass(secs(60));
+    assert_eq!(story.told.len(), 2);
 }
 
 #[test]

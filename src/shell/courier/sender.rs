@@ -86,7 +86,7 @@ pub async fn send(client: Arc<Client>, tokens: Tokens, delivery: Delivery, timeo
         Some(token) => {
             let deadlines = Deadlines { send_before: delivery.send_before, timeout };
             match delivery.request {
-                Request::Message(body) => client.post(MESSAGES_PATH, &token, Bytes::from(body), deadlines).await,
+                Request::Message { body, .. } => client.post(MESSAGES_PATH, &token, Bytes::from(body), deadlines).await,
                 Request::LookUp { conversation } => client.get(&messages_of(&conversation), &token, deadlines).await,
             }
         }

@@ -1,0 +1,84 @@
+//! What Kafka holds of the lane: the ledger, and what transactions wrote. Sums are added up here and not by the lane.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use missived::event::{Fingerprint, Timestamp};
+use missived::lane::books::Outcome;
+use missived::lane::{DeadLetter, DeliveryId, Lane};
+
+use super::reference::Expected;
+
+/// One record of the ledger, and what the naive model says of it.
+#[derive(Debug)]
+pub struct Entry {
+    pub bytes: Vec<u8>,
+    pub expected: Expected,
+    /// Distinct positions up to and with this record.
+    pub distinct: u64,
+}
+
+/// What has been written in transactions.
+#[derive(Debug, Default)]
+pub struct Committed {
+    pub records: BTreeMap<String, Vec<u8>>,
+    pub position: usize,
+    pub sums: Sums,
+    pub pending: u64,
+    /// Deliveries that may leave, or have left.
+    pub announced: HashSet<DeliveryId>,
+    /// Of these, the ones whose answer is not in Kafka yet, and until when it may come.
+    pub open: HashMap<DeliveryId, Timestamp>,
+    /// Observations that each delivered message stands for.
+    pub covers: BTreeMap<(Fingerprint, u64), u64>,
+    /// How far the ledger was folded when a message was worded.
+    pub worded_at: HashMap<(Fingerprint, u64), usize>,
+    pub dead_letters: Vec<DeadLetter>,
+}
+
+/// What has been settled.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sums {
+    pub delivered: u64,
+    pub duplicate: u64,
+    pub suppressed: u64,
+    pub dead_lettered: u64,
+}
+
+impl Sums {
+    pub fn of(lane: &Lane) -> Self {
+        let mut sums = Self::default();
+        for (outcome, _, count) in lane.books().entries() {
+            match outcome {
+                Outcome::Delivered => sums.delivered += count,
+                Outcome::Duplicate => sums.duplicate += count,
+                Outcome::Suppressed => sums.suppressed += count,
+                Outcome::DeadLettered => sums.dead_lettered += count,
+            }
+        }
+        sums
+    }
+
+    #[must_use]
+    pub const fn minus(self, before: Self) -> Self {
+        Self {
+            delivered: self.delivered - before.delivered,
+            duplicate: self.duplicate - before.duplicate,
+            suppressed: self.suppressed - before.suppressed,
+            dead_lettered: self.dead_lettered - before.dead_lettered,
+        }
+    }
+
+    #[must_use]
+    pub const fn plus(self, other: Self) -> Self {
+        Self {
+            delivered: self.delivered + other.delivered,
+            duplicate: self.duplicate + other.duplicate,
+            suppressed: self.suppressed + other.suppressed,
+            dead_lettered: self.dead_lettered + other.dead_lettered,
+        }
+    }
+
+    pub const fn total(self) -> u64 {
+        self.delivered + self.duplicate + self.suppressed + self.dead_lettered
+    }
+}
