@@ -22,7 +22,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 pub use decode::{Decoder, Record, Refusal};
-pub use frame::{Frame, FrameBuilder, Observation, Position};
+pub use frame::{Course, Frame, FrameBuilder, Observation, Position, TopicId};
 pub use identity::{Fingerprint, HashKey};
 pub use pointers::Pointers;
 pub use time::Timestamp;

@@ -149,6 +149,9 @@ impl Lane {
             channel,
             routing_key: delivery.message.routing_key.clone(),
             covers,
+            attempts: delivery.attempt,
+            place: None,
+            author: "".into(),
             body: body.unwrap_or_default(),
             error: told(answer),
         });

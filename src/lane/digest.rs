@@ -103,10 +103,15 @@ impl Digest {
         self.counts.total() == 0
     }
 
+    /// Counts one observation whose words stand elsewhere.
+    pub fn count(&mut self, now: Timestamp, at: Timestamp, state: State, urgency: Urgency) {
+        self.counts.add(state, urgency);
+        self.note_time(now, at, urgency);
+    }
+
     /// Takes one observation in; at most `lines_max` lines stay.
     pub fn absorb(&mut self, now: Timestamp, line: Line, at: Timestamp, lines_max: usize) {
-        self.counts.add(line.state, line.urgency);
-        self.note_time(now, at, line.urgency);
+        self.count(now, at, line.state, line.urgency);
         self.worst.retain(|known| known.entity != line.entity);
         self.newest.retain(|known| known.entity != line.entity);
         self.keep(line, lines_max);

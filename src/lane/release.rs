@@ -200,6 +200,7 @@ impl Lane {
         let still_critical = urgency == Urgency::Critical && conversation.worst_firing() == Some(Urgency::Critical);
         let needs_slot = match conversation.told {
             Told::Opened | Told::MayOpen => false,
+            Told::Never | Told::RolledUp if !conversation.words.is_empty() => false,
             Told::RolledUp if !still_critical => return Standing::RollUp,
             Told::Never | Told::RolledUp => !conversation.is_rollup() && conversation.kind() != Kind::Thread,
         };
@@ -226,6 +227,7 @@ impl Lane {
         let horizon = self.policy.horizons.of(urgency);
         let (wait, interval) = match &conversation.subject {
             Subject::RollUp { .. } => (horizon / 6, horizon / 6),
+            Subject::Route { .. } if !conversation.words.is_empty() => (Duration::ZERO, Duration::ZERO),
             Subject::Route { kind: Kind::Thread, .. } => (Duration::ZERO, Duration::ZERO),
             Subject::Route { route, .. } => {
                 let timing = self.policy.routes.get(route).map(|route| *route.timing(urgency));
@@ -323,7 +325,9 @@ impl Lane {
             Some(owed) => say_again(conversation, owed, digest.repeats, &zone),
             None => say(now, conversation, &digest, &said, &zone),
         };
-        conversation.firing_told = conversation.firing();
+        if said.is_empty() {
+            conversation.firing_told = conversation.firing();
+        }
         conversation.sequence = (conversation.sequence + 1).max(now.as_millis());
         if covers < digest.counts.total() {
             conversation.digest = digest.without_said(covers);
@@ -358,13 +362,14 @@ impl Lane {
     }
 }
 
-/// As many whole utterances as one message can hold, at least one; and how many observations that covers.
+/// As many whole utterances as one message can hold, at least one; and how many observations that covers. Where words wait
+/// in a conversation that isn't a thread, they were sent back, and are a message of their own.
 fn take_words(
     conversation: &mut Conversation,
     digest: &super::digest::Digest,
     chars_max: usize,
 ) -> (Vec<super::conversation::Said>, u32) {
-    if conversation.kind() != Kind::Thread {
+    if conversation.kind() != Kind::Thread && conversation.words.is_empty() {
         return (Vec::new(), digest.counts.total());
     }
     let mut said = Vec::new();

@@ -3,6 +3,8 @@
 //! Each test is a short story in virtual time; a Missive that takes everything answers after 100 ms. Long stories with crashes
 //! and failures are the simulator's.
 
+mod sent_again;
+
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;

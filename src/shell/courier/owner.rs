@@ -398,6 +398,14 @@ fn fold(
                 lane.step(now, Input::Observed(&frame), effects.entry(frame.lane.into()).or_default());
             }
         }
+        LedgerRecord::Returned(returned) => {
+            if !lanes.contains_key(returned.lane) {
+                lanes.insert(returned.lane.into(), plan.new_lane(returned.lane));
+            }
+            if let Some(lane) = lanes.get_mut(returned.lane) {
+                lane.step(now, Input::Returned(&returned), effects.entry(returned.lane.into()).or_default());
+            }
+        }
         LedgerRecord::Lesson(lesson) => {
             for (name, lane) in lanes {
                 lane.step(now, Input::Learned(&lesson), effects.entry(name.clone()).or_default());
