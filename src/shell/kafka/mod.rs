@@ -6,6 +6,7 @@
 mod context;
 mod installation;
 mod reader;
+mod topic_ids;
 mod topics;
 
 use rdkafka::ClientConfig;
@@ -14,6 +15,7 @@ pub(super) use context::log;
 pub use context::{Assignments, GroupContext, GroupEvent, Partition, QuietContext};
 pub use installation::{Installation, InstallationError, install};
 pub use reader::{ReadError, read_partition};
+pub use topic_ids::topic_ids;
 pub use topics::{TopicError, TopicState, create_topics, list_topics, trim};
 
 use crate::config;
