@@ -44,6 +44,17 @@ pub enum Format {
     Json(Box<Pointers>),
 }
 
+impl Format {
+    /// The word used in config and dead letters.
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Alertmanager => "alertmanager",
+            Self::CloudEvents { .. } => "cloudevents",
+            Self::Json(_) => "json",
+        }
+    }
+}
+
 /// How long news may wait, and who goes first. Ordered: critical first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
