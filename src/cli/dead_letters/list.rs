@@ -1,6 +1,6 @@
 //! `missived dead-letters list`: one line a letter, the newest last; of more than `--count`, the newest.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io::Write as _;
 use std::process::ExitCode;
 
@@ -10,7 +10,7 @@ use super::filter::Filter;
 use super::{Bench, ConfigArg, failed, told};
 use crate::event::Timestamp;
 use crate::shell::clock;
-use crate::shell::letters::{Entry, Letter, LetterId, scan};
+use crate::shell::letters::{Entry, Letter, LetterId, ScanError, scan};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -41,21 +41,40 @@ pub struct ListArgs {
 
 /// Lists.
 pub fn run(bench: &Bench, args: &ListArgs) -> ExitCode {
-    let mut newest = Newest { count: args.count as usize, ..Newest::default() };
-    let now = clock::now();
-    let scanned = scan(&bench.config.kafka, &bench.names, |entry| match entry {
-        Entry::Letter(letter) if args.filter.takes(now, &letter) => newest.add(letter),
-        Entry::Replayed { letter, at } => newest.mark(letter, at, args.pending),
-        Entry::Letter(_) | Entry::Foreign => {}
-    });
-    if let Err(error) = scanned {
-        return failed(&error);
-    }
+    let newest = match gather(bench, args) {
+        Ok(newest) => newest,
+        Err(error) => return failed(&error),
+    };
     print(&newest, args.json);
     if newest.left_out > 0 {
         eprintln!("{} earlier ones are not shown; --count shows more", newest.left_out);
     }
     ExitCode::SUCCESS
+}
+
+fn gather(bench: &Bench, args: &ListArgs) -> Result<Newest, ScanError> {
+    let done = if args.pending { replayed(bench)? } else { BTreeSet::new() };
+    let mut newest = Newest { count: args.count as usize, ..Newest::default() };
+    let now = clock::now();
+    let is_meant = |letter: &Letter| args.filter.takes(now, letter) && !done.contains(&letter.id);
+    scan(&bench.config.kafka, &bench.names, |entry| match entry {
+        Entry::Letter(letter) if is_meant(&letter) => newest.add(letter),
+        Entry::Replayed { letter, at } => newest.mark(letter, at),
+        Entry::Letter(_) | Entry::Foreign => {}
+    })?;
+    Ok(newest)
+}
+
+/// A marker comes after its letter, so what is pending is known only at the end.
+fn replayed(bench: &Bench) -> Result<BTreeSet<LetterId>, ScanError> {
+    let mut replayed = BTreeSet::new();
+    scan(&bench.config.kafka, &bench.names, |entry| match entry {
+        Entry::Replayed { letter, .. } => {
+            replayed.insert(letter);
+        }
+        Entry::Letter(_) | Entry::Foreign => {}
+    })?;
+    Ok(replayed)
 }
 
 /// The newest letters, without their values.
@@ -79,12 +98,9 @@ impl Newest {
         }
     }
 
-    /// A marker comes after its letter: one whose letter isn't kept tells nothing.
-    fn mark(&mut self, id: LetterId, at: Option<Timestamp>, leave_out: bool) {
-        let Ok(place) = self.letters.binary_search_by_key(&id, |(letter, _)| letter.id) else { return };
-        if leave_out {
-            self.letters.remove(place);
-        } else {
+    /// A marker whose letter isn't kept tells nothing.
+    fn mark(&mut self, id: LetterId, at: Option<Timestamp>) {
+        if self.letters.binary_search_by_key(&id, |(letter, _)| letter.id).is_ok() {
             self.replayed.insert(id, at);
         }
     }

@@ -359,6 +359,7 @@ impl Member {
             let footing = Footing { id: *id, ..Footing::default() };
             self.begin_again(partition.clone(), footing, Offset::Beginning);
         }
+        self.plan.gate.set(ReadyState::Ready);
     }
 
     /// What was read of them is written; how far that was doesn't count any more.

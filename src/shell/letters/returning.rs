@@ -231,3 +231,128 @@ impl Words {
         Ok(Self { subject: String::new(), author: author.to_owned(), words: words.to_owned() })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use rdkafka::message::{OwnedMessage, Timestamp as KafkaTime};
+
+    use super::super::Entry;
+    use super::super::headers::{KIND, written as ours};
+    use super::*;
+    use crate::config::{Config, Environment};
+    use crate::event::frame::LedgerRecord;
+
+    const CONFIG: &str = "
+        [kafka]
+        bootstrap = \"127.0.0.1:1\"
+        [missive]
+        insecure_inline_token = \"t\"
+        [channels.ops]
+        account = \"11111111-2222-4333-8444-555555555555\"
+        type = \"text\"
+        [sources.alerts]
+        topic = \"alerts\"
+        format = \"alertmanager\"
+        channel = \"ops\"
+    ";
+
+    fn kafka() -> config::Kafka {
+        let loaded = Config::parse(CONFIG, Path::new("missived.toml"), &Environment::default());
+        loaded.expect("a config that works").config.kafka
+    }
+
+    fn plan<'a>(kafka: &'a config::Kafka, names: &'a Names) -> Plan<'a> {
+        Plan {
+            kafka,
+            names,
+            sources: BTreeMap::from([("alerts".into(), 3)]),
+            lanes: BTreeMap::from([("default".into(), 5)]),
+            topic_id: TopicId::from_u128(9),
+            salt: 0,
+            attempts_max: 10,
+            now: Timestamp::from_millis(50),
+        }
+    }
+
+    fn letter(headers: &[(&str, &str)], value: &str) -> Letter {
+        let (value, key) = (Some(value.as_bytes().to_vec()), Some(b"ops/k".to_vec()));
+        let headers = Some(ours(headers.iter().copied()));
+        let record = OwnedMessage::new(value, key, "d".to_owned(), KafkaTime::NotAvailable, 0, 17, headers);
+        let Entry::Letter(letter) = Entry::read(&record) else { panic!("a letter") };
+        *letter
+    }
+
+    fn record(topic: &str, partition: &str, attempts: &str) -> Letter {
+        let place = [
+            ("missived-source-topic", topic),
+            ("missived-source-partition", partition),
+            ("missived-source-offset", "4"),
+            ("missived-attempts", attempts),
+            ("traceparent", "00"),
+        ];
+        letter(&place, "v")
+    }
+
+    fn delivery(lane: &str, reason: &str, value: &str) -> Letter {
+        let about = [(KIND, "delivery"), ("missived-lane", lane), ("missived-reason", reason), ("missived-author", "Ann")];
+        letter(&about, value)
+    }
+
+    #[test]
+    fn a_record_goes_back_to_where_it_came_from_and_nowhere_else() {
+        let (kafka, names) = (kafka(), Names::new("ns"));
+        let plan = plan(&kafka, &names);
+        let prepared = |letter: &Letter| plan.prepare(letter).map(|back| (back.topic, back.partition, back.value));
+        let value = || Some(b"v".to_vec());
+        let rows = [
+            ("its partition", record("alerts", "2", "1"), Ok(("alerts".to_owned(), Some(2), value()))),
+            ("one that is gone", record("alerts", "3", "1"), Ok(("alerts".to_owned(), None, value()))),
+            ("not our topic", record("ns.ledger", "0", "1"), Err(Unreplayable::NoSource("ns.ledger".to_owned()))),
+            ("too often", record("alerts", "0", "11"), Err(Unreplayable::TooOften(11))),
+        ];
+        for (sentence, letter, wanted) in rows {
+            assert_eq!(prepared(&letter), wanted, "{sentence}");
+        }
+    }
+
+    #[test]
+    fn a_delivery_goes_to_its_lane_with_its_words() {
+        let (kafka, names) = (kafka(), Names::new("ns"));
+        let plan = plan(&kafka, &names);
+        let body = r#"{"messages":{"body":"two\nlines","conversation_subject":"s","from_field":{"username":"u"}}}"#;
+        let rows = [
+            ("a refused message", delivery("default", "refused", body), ("s", "u", "two\nlines")),
+            ("words that found no room", delivery("default", "thread_full", "a\nb"), ("", "Ann", "a\nb")),
+        ];
+        for (sentence, letter, wanted) in rows {
+            let back = plan.prepare(&letter).expect(sentence);
+            assert_eq!((back.topic.as_str(), back.partition), ("ns.ledger", Some(5)), "{sentence}");
+            let value = back.value.expect("a ledger record");
+            let Ok(LedgerRecord::Returned(returned)) = LedgerRecord::read(&value) else { panic!("{sentence}") };
+            assert_eq!((returned.subject, returned.author, returned.words), wanted, "{sentence}");
+            assert_eq!((returned.lane, returned.routing_key), ("default", "ops/k"), "{sentence}");
+        }
+        let refused = [
+            (delivery("gone", "refused", body), Unreplayable::NoLane("gone".to_owned())),
+            (delivery("default", "refused", "{}"), Unreplayable::NoMessage),
+        ];
+        for (letter, why) in refused {
+            assert_eq!(plan.prepare(&letter).err(), Some(why));
+        }
+    }
+
+    #[test]
+    fn the_same_letter_is_the_same_replay_unless_another_one_is_meant() {
+        let (kafka, names) = (kafka(), Names::new("ns"));
+        let plan = plan(&kafka, &names);
+        let (id, next) = (LetterId { partition: 0, offset: 17 }, LetterId { partition: 0, offset: 18 });
+        assert_eq!(plan.nonce(id), plan.nonce(id));
+        let again = Plan { salt: 1, ..self::plan(&kafka, &names) };
+        let recreated = Plan { topic_id: TopicId::from_u128(10), ..self::plan(&kafka, &names) };
+        for other in [plan.nonce(next), again.nonce(id), recreated.nonce(id)] {
+            assert_ne!(plan.nonce(id), other);
+        }
+    }
+}
