@@ -1,14 +1,15 @@
 //! Kafka's ids of topics: what tells a topic from one of the same name that was deleted before it.
 //!
 //! librdkafka knows them (`DescribeTopics`), the Rust client doesn't ask for them: this is the one file that calls librdkafka
-//! itself, and the only unsafe code of the program. It blocks for at most its timeout, and returns nothing that points into
-//! librdkafka. A topic that doesn't exist, or that we may not describe, is left out; a broker without ids gives
-//! [`TopicId::UNKNOWN`].
+//! itself, and the only unsafe code of the program. It blocks for at most twice its timeout, and returns nothing that points
+//! into librdkafka. A topic that doesn't exist, or that we may not describe, is left out; a broker without ids gives
+//! [`TopicId::UNKNOWN`]. Left to itself librdkafka would ask the controller, which a mock cluster doesn't have and a cluster may
+//! be without for a while; any broker knows.
 #![expect(unsafe_code, reason = "the Rust client has no safe way to ask for topic ids")]
 
 use std::collections::BTreeMap;
 use std::ffi::{CStr, CString, c_char};
-use std::ptr::{self, NonNull};
+use std::ptr::NonNull;
 use std::time::Duration;
 
 use rdkafka::bindings as raw;
@@ -24,16 +25,26 @@ pub fn topic_ids<C: ClientContext>(
     topics: &[&str],
     timeout: Duration,
 ) -> Result<BTreeMap<Box<str>, TopicId>, KafkaError> {
+    let Some(broker) = some_broker(client, topics, timeout)? else { return Ok(BTreeMap::new()) };
     let names: Vec<CString> = topics.iter().filter_map(|topic| CString::new(*topic).ok()).collect();
     let mut pointers: Vec<*const c_char> = names.iter().map(|name| name.as_ptr()).collect();
     // SAFETY: `client` is borrowed, so its handle lives until the end; `pointers` holds as many pointers as is said, each to a
-    // string that ends in NUL and lives in `names`; librdkafka copies them. No options are the defaults. What is created is
-    // owned by guards that give it back exactly once, in an order that librdkafka allows: events before their queue.
+    // string that ends in NUL and lives in `names`; librdkafka copies them, and the options. An error text is written only to
+    // `text`, with its NUL within the size that is said. What is created is owned by guards that give it back exactly once, in
+    // an order that librdkafka allows: events before their queue.
     unsafe {
+        let mut text: [c_char; 256] = [0; 256];
+        let api = raw::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBETOPICS;
+        let options = raw::rd_kafka_AdminOptions_new(client.native_ptr(), api);
+        let options = Guard::of(options, raw::rd_kafka_AdminOptions_destroy)?;
+        let set = raw::rd_kafka_AdminOptions_set_broker(options.as_ptr(), broker, text.as_mut_ptr(), text.len());
+        if set != RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR {
+            return Err(KafkaError::AdminOp(set.into()));
+        }
         let queue = Guard::of(raw::rd_kafka_queue_new(client.native_ptr()), raw::rd_kafka_queue_destroy)?;
         let asked = raw::rd_kafka_TopicCollection_of_topic_names(pointers.as_mut_ptr(), pointers.len());
         let asked = Guard::of(asked, raw::rd_kafka_TopicCollection_destroy)?;
-        raw::rd_kafka_DescribeTopics(client.native_ptr(), asked.as_ptr(), ptr::null(), queue.as_ptr());
+        raw::rd_kafka_DescribeTopics(client.native_ptr(), asked.as_ptr(), options.as_ptr(), queue.as_ptr());
         let millis = i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX);
         let event = Guard::of(raw::rd_kafka_queue_poll(queue.as_ptr(), millis), raw::rd_kafka_event_destroy)?;
         let error = raw::rd_kafka_event_error(event.as_ptr());
@@ -42,6 +53,17 @@ pub fn topic_ids<C: ClientContext>(
         }
         Ok(described(&event))
     }
+}
+
+/// A broker that answers; none if nothing is asked.
+fn some_broker<C: ClientContext>(
+    client: &Client<C>,
+    topics: &[&str],
+    timeout: Duration,
+) -> Result<Option<i32>, KafkaError> {
+    let Some(topic) = topics.first() else { return Ok(None) };
+    let metadata = client.fetch_metadata(Some(topic), timeout)?;
+    Ok(metadata.brokers().first().map(|broker| broker.id()))
 }
 
 /// # Safety
@@ -110,5 +132,30 @@ impl<T> Drop for Guard<T> {
     fn drop(&mut self) {
         // SAFETY: `of` was promised that this is the function for it and that nobody else calls it; drop runs once.
         unsafe { (self.give_back)(self.pointer.as_ptr()) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rdkafka::ClientConfig;
+    use rdkafka::consumer::{BaseConsumer, Consumer};
+    use rdkafka::mocking::MockCluster;
+
+    use super::*;
+
+    #[test]
+    fn topics_that_exist_have_an_id_each_and_others_are_left_out() {
+        let cluster = MockCluster::new(1).expect("a mock cluster");
+        for topic in ["a", "b"] {
+            cluster.create_topic(topic, 2, 1).expect("a topic");
+        }
+        let client: BaseConsumer =
+            ClientConfig::new().set("bootstrap.servers", cluster.bootstrap_servers()).create().expect("a client");
+        let ask = |topics: &[&str]| topic_ids(client.client(), topics, Duration::from_secs(10)).expect("an answer");
+        let ids = ask(&["a", "gone", "b"]);
+        assert_eq!(ids.keys().map(|topic| &**topic).collect::<Vec<_>>(), ["a", "b"]);
+        assert!(ids.values().all(|id| id.is_known()) && ids["a"] != ids["b"], "{ids:?}");
+        assert_eq!(ask(&["a"])["a"], ids["a"], "it stays the same");
+        assert_eq!(ask(&[]).len(), 0);
     }
 }

@@ -296,7 +296,8 @@ mod tests {
     }
 
     fn delivery(lane: &str, reason: &str, value: &str) -> Letter {
-        let about = [(KIND, "delivery"), ("missived-lane", lane), ("missived-reason", reason), ("missived-author", "Ann")];
+        let about =
+            [(KIND, "delivery"), ("missived-lane", lane), ("missived-reason", reason), ("missived-author", "Ann")];
         letter(&about, value)
     }
 
