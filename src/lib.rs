@@ -11,6 +11,8 @@
 //! [`event`], [`route`], [`lane`], [`missive`] and [`hook`] are pure: no I/O, no clock, no randomness, no logging. What
 //! touches the world is in [`shell`] and decides nothing. `ARCHITECTURE.md` has the map and the promises.
 
+#![deny(unsafe_code)]
+
 pub mod cli;
 pub mod config;
 pub mod event;

@@ -1,6 +1,7 @@
 //! The command line: one file a command.
 
 pub mod check;
+pub mod dead_letters;
 pub mod demo;
 pub mod run;
 pub mod sandbox;
@@ -35,6 +36,8 @@ enum Command {
     Check(check::CheckArgs),
     /// Create or list the internal topics.
     Topics(topics::TopicsArgs),
+    /// List, show and replay what could not be handled.
+    DeadLetters(dead_letters::DeadLettersArgs),
     /// See it all at work, with nothing else needed.
     Demo(demo::DemoArgs),
     /// Run the stand-in for Missive.
@@ -47,6 +50,7 @@ pub fn run(arguments: Arguments) -> ExitCode {
         Command::Run(args) => run::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Topics(args) => topics::run(&args),
+        Command::DeadLetters(args) => dead_letters::run(&args),
         Command::Demo(args) => demo::run(&args),
         Command::Sandbox(args) => sandbox::run(args),
     }

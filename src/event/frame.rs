@@ -1,16 +1,21 @@
-//! What travels on the ledger: frames of observations from the intake, and lessons from the hook.
+//! What travels on the ledger: frames of observations from the intake, lessons from the hook, and what an operator sends back.
 //!
 //! A *frame* covers a contiguous range of one source partition for one lane: the observations in it, the positions of those
 //! that the intake dropped as duplicates itself, and snapshots where a record named all of its conversation and that had
 //! changed. Positions only grow within a frame and from frame to frame of one producer, so a lane that remembers the last
 //! position it folded can drop whatever it sees again, frame by frame or in part.
+//! Positions belong to one life of a topic: a frame names the topic's id beside its name, so that a topic that was deleted
+//! and created again is not taken for what it was. It also says whether its partition is read on from our own commit or from
+//! where somebody else has set the offset: what is then read again was asked for, and is counted.
 //!
 //! Layout: version byte, kind byte, then postcard: a header, the observations one after another, the drops, the snapshots.
-//! The version belongs to the ledger alone; the current one and its predecessor are read. Limits: [`FRAME_ITEMS_MAX`]
-//! observations, [`SNAPSHOT_ENTITIES_MAX`] entities in a snapshot.
+//! The version belongs to the ledger alone; the current one and its predecessor are read (version 1 knew no topic ids, no
+//! [`Course`], no snapshots and no [`Returned`]). Limits: [`FRAME_ITEMS_MAX`] observations, [`SNAPSHOT_ENTITIES_MAX`]
+//! entities in a snapshot.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 
 use serde::{Deserialize, Serialize};
@@ -19,9 +24,12 @@ use thiserror::Error;
 use super::{Facts, Fingerprint, State, Timestamp, Urgency};
 
 /// The version that is written.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
+/// Its predecessor, which is read as well.
+const VERSION_BEFORE: u8 = 1;
 const KIND_FRAME: u8 = 1;
 const KIND_LESSON: u8 = 2;
+const KIND_RETURNED: u8 = 3;
 
 /// The most observations or drops in one frame; more in one is damage.
 pub const FRAME_ITEMS_MAX: u32 = 1_000_000;
@@ -34,6 +42,47 @@ pub const SNAPSHOT_ENTITIES_MAX: usize = 2_000;
 pub struct Position {
     pub offset: i64,
     pub index: u32,
+}
+
+/// Kafka's id of a topic: one that is deleted and created again keeps its name and gets another id.
+///
+/// Shown as Kafka's own tools show it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct TopicId(u128);
+
+impl TopicId {
+    /// The broker doesn't say, or the frame is older than ids.
+    pub const UNKNOWN: Self = Self(0);
+
+    pub const fn from_u128(bits: u128) -> Self {
+        Self(bits)
+    }
+
+    pub const fn is_known(self) -> bool {
+        self.0 != 0
+    }
+}
+
+impl fmt::Display for TopicId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+        for place in 0..22_u32 {
+            let six = if place < 21 { self.0 >> (122 - 6 * place) } else { self.0 << 4 };
+            write!(f, "{}", char::from(DIGITS[(six & 63) as usize]))?;
+        }
+        Ok(())
+    }
+}
+
+/// From where a source partition is being read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Course {
+    /// From where this installation left off: what stands below the mark was read again after a crash.
+    #[default]
+    Onward,
+    /// From where somebody else has set the group's offset: what stands below the mark was rewound on purpose.
+    SetByOperator,
 }
 
 /// An event after routing, on its way to its lane.
@@ -110,11 +159,29 @@ pub enum Learned {
     Unmuted,
 }
 
+/// A delivery that was refused, or words that found no room, sent back to their lane because an operator said so.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Returned<'a> {
+    pub lane: &'a str,
+    /// Where it belongs: the routing key of the refused message, or `<route>/<conversation key>`.
+    pub routing_key: &'a str,
+    /// The conversation's title, should it have to be opened.
+    pub subject: &'a str,
+    /// Who said it, or empty.
+    pub author: &'a str,
+    /// What is to be told, verbatim.
+    pub words: &'a str,
+    /// The same for every copy of one replay.
+    pub nonce: Fingerprint,
+    pub at: Timestamp,
+}
+
 /// One record of the ledger.
 #[derive(Debug)]
 pub enum LedgerRecord<'a> {
     Frame(Frame<'a>),
     Lesson(Lesson<'a>),
+    Returned(Returned<'a>),
 }
 
 /// Why a ledger record can't be read.
@@ -130,8 +197,25 @@ pub enum LedgerError {
 struct Header<'a> {
     lane: &'a str,
     topic: &'a str,
+    topic_id: TopicId,
+    partition: i32,
+    course: Course,
+    observations: u32,
+}
+
+/// The header of version 1.
+#[derive(Debug, Serialize, Deserialize)]
+struct HeaderBefore<'a> {
+    lane: &'a str,
+    topic: &'a str,
     partition: i32,
     observations: u32,
+}
+
+impl<'a> From<HeaderBefore<'a>> for Header<'a> {
+    fn from(HeaderBefore { lane, topic, partition, observations }: HeaderBefore<'a>) -> Self {
+        Self { lane, topic, topic_id: TopicId::UNKNOWN, partition, course: Course::Onward, observations }
+    }
 }
 
 /// A frame whose observations are read one by one.
@@ -140,7 +224,9 @@ pub struct Frame<'a> {
     pub lane: &'a str,
     /// The source topic and partition.
     pub topic: &'a str,
+    pub topic_id: TopicId,
     pub partition: i32,
+    pub course: Course,
     count: u32,
     body: &'a [u8],
     pub drops: Vec<Drops<'a>>,
@@ -162,39 +248,50 @@ impl<'a> Frame<'a> {
 impl<'a> LedgerRecord<'a> {
     /// Reads a ledger record whole, so that damage is found before anything of it is folded.
     pub fn read(bytes: &'a [u8]) -> Result<Self, LedgerError> {
+        let damaged = |_| LedgerError::Damaged;
         match bytes {
-            [VERSION, KIND_FRAME, rest @ ..] => read_frame(rest).map(Self::Frame),
-            [VERSION, KIND_LESSON, rest @ ..] => {
-                postcard::from_bytes(rest).map(Self::Lesson).map_err(|_| LedgerError::Damaged)
+            [VERSION, KIND_FRAME, rest @ ..] => {
+                let (header, body) = postcard::take_from_bytes(rest).map_err(damaged)?;
+                read_frame(header, body, Layout::Current).map(Self::Frame)
             }
+            [VERSION_BEFORE, KIND_FRAME, rest @ ..] => {
+                let (header, body) = postcard::take_from_bytes::<HeaderBefore<'_>>(rest).map_err(damaged)?;
+                read_frame(header.into(), body, Layout::Before).map(Self::Frame)
+            }
+            [VERSION | VERSION_BEFORE, KIND_LESSON, rest @ ..] => {
+                postcard::from_bytes(rest).map(Self::Lesson).map_err(damaged)
+            }
+            [VERSION, KIND_RETURNED, rest @ ..] => postcard::from_bytes(rest).map(Self::Returned).map_err(damaged),
             [version, ..] if *version > VERSION => Err(LedgerError::Version(*version)),
             _ => Err(LedgerError::Damaged),
         }
     }
 }
 
-fn read_frame(bytes: &[u8]) -> Result<Frame<'_>, LedgerError> {
+/// What stands behind a frame's drops.
+#[derive(Clone, Copy)]
+enum Layout {
+    Before,
+    Current,
+}
+
+fn read_frame<'a>(header: Header<'a>, body: &'a [u8], layout: Layout) -> Result<Frame<'a>, LedgerError> {
     let damaged = |_| LedgerError::Damaged;
-    let (header, body) = postcard::take_from_bytes::<Header<'_>>(bytes).map_err(damaged)?;
-    if header.observations > FRAME_ITEMS_MAX {
+    let Header { lane, topic, topic_id, partition, course, observations: count } = header;
+    if count > FRAME_ITEMS_MAX {
         return Err(LedgerError::Damaged);
     }
     let mut rest = body;
-    for _ in 0..header.observations {
+    for _ in 0..count {
         (_, rest) = postcard::take_from_bytes::<Observation<'_>>(rest).map_err(damaged)?;
     }
     let body = &body[..body.len() - rest.len()];
     let (drops, rest) = postcard::take_from_bytes(rest).map_err(damaged)?;
-    let snapshots = postcard::from_bytes(rest).map_err(damaged)?;
-    Ok(Frame {
-        lane: header.lane,
-        topic: header.topic,
-        partition: header.partition,
-        count: header.observations,
-        body,
-        drops,
-        snapshots,
-    })
+    let snapshots = match layout {
+        Layout::Current => postcard::from_bytes(rest).map_err(damaged)?,
+        Layout::Before => Vec::new(),
+    };
+    Ok(Frame { lane, topic, topic_id, partition, course, count, body, drops, snapshots })
 }
 
 /// Writes a lesson as a ledger record.
@@ -202,9 +299,16 @@ pub fn write_lesson(lesson: &Lesson<'_>) -> Vec<u8> {
     postcard::to_extend(lesson, vec![VERSION, KIND_LESSON]).expect("a Vec takes everything")
 }
 
+/// Writes what is sent back as a ledger record.
+pub fn write_returned(returned: &Returned<'_>) -> Vec<u8> {
+    postcard::to_extend(returned, vec![VERSION, KIND_RETURNED]).expect("a Vec takes everything")
+}
+
 /// Collects what one lane hears from one source partition until it is sealed as a frame.
 #[derive(Debug, Default)]
 pub struct FrameBuilder {
+    topic_id: TopicId,
+    course: Course,
     body: Vec<u8>,
     observations: u32,
     drops: Vec<Drops<'static>>,
@@ -217,6 +321,11 @@ pub struct FrameBuilder {
 }
 
 impl FrameBuilder {
+    /// For a partition of a topic with this id.
+    pub fn of(topic_id: TopicId, course: Course) -> Self {
+        Self { topic_id, course, ..Self::default() }
+    }
+
     pub fn push(&mut self, observation: &Observation<'_>) {
         let body = std::mem::take(&mut self.body);
         self.body = postcard::to_extend(observation, body).expect("a Vec takes everything");
@@ -261,7 +370,8 @@ impl FrameBuilder {
     pub fn seal(&mut self, lane: &str, topic: &str, partition: i32, into: &mut Vec<u8>) {
         into.clear();
         into.extend([VERSION, KIND_FRAME]);
-        let header = Header { lane, topic, partition, observations: self.observations };
+        let Self { topic_id, course, observations, .. } = *self;
+        let header = Header { lane, topic, topic_id, partition, course, observations };
         let written = postcard::to_extend(&header, std::mem::take(into)).expect("a Vec takes everything");
         *into = written;
         into.extend_from_slice(&self.body);
@@ -306,9 +416,10 @@ mod tests {
             entities: vec![Fingerprint::from_u128(7)],
         }
     }
+    const ID: TopicId = TopicId::from_u128(77);
 
     fn sealed() -> Vec<u8> {
-        let mut builder = FrameBuilder::default();
+        let mut builder = FrameBuilder::of(ID, Course::SetByOperator);
         builder.push(&observation(3));
         builder.drop_duplicate("alerts", "key", Position { offset: 4, index: 0 });
         builder.push(&observation(5));
@@ -321,11 +432,17 @@ mod tests {
         bytes
     }
 
+    fn frame(bytes: &[u8]) -> Frame<'_> {
+        let Ok(LedgerRecord::Frame(frame)) = LedgerRecord::read(bytes) else { panic!("not a frame") };
+        frame
+    }
+
     #[test]
     fn a_frame_comes_back_as_it_was_built() {
         let bytes = sealed();
-        let Ok(LedgerRecord::Frame(frame)) = LedgerRecord::read(&bytes) else { panic!("not a frame") };
+        let frame = frame(&bytes);
         assert_eq!((frame.lane, frame.topic, frame.partition), ("default", "topic", 2));
+        assert_eq!((frame.topic_id, frame.course), (ID, Course::SetByOperator));
         assert_eq!(frame.observations().collect::<Vec<_>>(), [observation(3), observation(5)]);
         let drops: Vec<_> =
             frame.drops.iter().map(|drops| (drops.conversation.as_ref(), drops.positions.len())).collect();
@@ -334,7 +451,48 @@ mod tests {
     }
 
     #[test]
-    fn a_lesson_comes_back_as_it_was_written() {
+    fn a_frame_of_the_version_before_is_read_and_its_topics_id_is_unknown() {
+        let before = HeaderBefore { lane: "default", topic: "topic", partition: 2, observations: 1 };
+        let bytes = postcard::to_extend(&before, vec![VERSION_BEFORE, KIND_FRAME]).expect("written");
+        let bytes = postcard::to_extend(&observation(3), bytes).expect("written");
+        let bytes = postcard::to_extend(&Vec::<Drops<'_>>::new(), bytes).expect("written");
+        let frame = frame(&bytes);
+        assert_eq!((frame.topic_id, frame.course, frame.partition), (TopicId::UNKNOWN, Course::Onward, 2));
+        assert_eq!(frame.observations().collect::<Vec<_>>(), [observation(3)]);
+    }
+
+    #[test]
+    fn what_is_sent_back_comes_back_as_it_was_written_but_not_in_a_version_that_did_not_know_it() {
+        let returned = Returned {
+            lane: "default",
+            routing_key: "alerts/key",
+            subject: "s",
+            author: "",
+            words: "two\nlines",
+            nonce: Fingerprint::from_u128(4),
+            at: Timestamp::from_millis(9),
+        };
+        let mut bytes = write_returned(&returned);
+        let Ok(LedgerRecord::Returned(read)) = LedgerRecord::read(&bytes) else { panic!("not returned") };
+        assert_eq!(read, returned);
+        bytes[0] = VERSION_BEFORE;
+        assert_eq!(LedgerRecord::read(&bytes).err(), Some(LedgerError::Damaged));
+    }
+
+    #[test]
+    fn a_topic_id_is_shown_as_kafkas_tools_show_it() {
+        let rows = [
+            (0, "AAAAAAAAAAAAAAAAAAAAAA"),
+            (u128::MAX, "_____________________w"),
+            (0x0102_0304_0506_0708_090a_0b0c_0d0e_0f10, "AQIDBAUGBwgJCgsMDQ4PEA"),
+        ];
+        for (bits, shown) in rows {
+            assert_eq!(TopicId::from_u128(bits).to_string(), shown);
+        }
+    }
+
+    #[test]
+    fn a_lesson_comes_back_as_it_was_written_by_this_version_and_the_one_before() {
         let lesson = Lesson {
             channel: "ops",
             routing_key: "alerts/key",
@@ -342,9 +500,12 @@ mod tests {
             about: Learned::Muted,
             at: Timestamp::from_millis(9),
         };
-        let bytes = write_lesson(&lesson);
-        let Ok(LedgerRecord::Lesson(read)) = LedgerRecord::read(&bytes) else { panic!("not a lesson") };
-        assert_eq!(read, lesson);
+        let mut bytes = write_lesson(&lesson);
+        for version in [VERSION, VERSION_BEFORE] {
+            bytes[0] = version;
+            let Ok(LedgerRecord::Lesson(read)) = LedgerRecord::read(&bytes) else { panic!("not a lesson") };
+            assert_eq!(read, lesson);
+        }
     }
 
     #[test]

@@ -22,7 +22,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 pub use decode::{Decoder, Record, Refusal};
-pub use frame::{Frame, FrameBuilder, Observation, Position, Snapshot};
+pub use frame::{Course, Frame, FrameBuilder, Observation, Position, Snapshot, TopicId};
 pub use identity::{Fingerprint, HashKey};
 pub use pointers::Pointers;
 pub use time::Timestamp;
@@ -42,6 +42,17 @@ pub enum Format {
     CloudEvents { kind: Kind },
     /// Any JSON object, read by pointers.
     Json(Box<Pointers>),
+}
+
+impl Format {
+    /// The word used in config and dead letters.
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Alertmanager => "alertmanager",
+            Self::CloudEvents { .. } => "cloudevents",
+            Self::Json(_) => "json",
+        }
+    }
 }
 
 /// How long news may wait, and who goes first. Ordered: critical first.

@@ -251,6 +251,9 @@ impl Lane {
             channel: channel.name.clone(),
             routing_key: delivery.message.routing_key.clone(),
             covers,
+            attempts: delivery.attempt,
+            place: None,
+            author: "".into(),
             body: delivery.message.request(channel, None, Repeat::No).0,
             error,
         });

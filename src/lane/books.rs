@@ -72,6 +72,8 @@ pub enum Reason {
     ThreadFull,
     /// Dead-lettered: no more conversations are kept, and people's words can't be rolled up.
     ConversationsFull,
+    /// Suppressed: an operator rewound the offsets, and this had been folded before.
+    Rewound,
 }
 
 impl Reason {
@@ -98,6 +100,35 @@ impl Reason {
             Self::InDoubt => "in_doubt",
             Self::ThreadFull => "thread_full",
             Self::ConversationsFull => "conversations_full",
+            Self::Rewound => "rewound",
+        }
+    }
+
+    /// A sentence for people.
+    pub const fn meaning(self) -> &'static str {
+        match self {
+            Self::First => "the first message of a conversation or episode",
+            Self::Digest => "a later message of its conversation",
+            Self::NewFiring => "an alert more, or again",
+            Self::Resolved => "some are over",
+            Self::AllResolved => "the last is over",
+            Self::NoLongerReported => "gone from its group without a resolve",
+            Self::Flapping => "an alert changes its state all the time",
+            Self::Update => "a record changed, or a person spoke",
+            Self::Repeat => "still firing, and events still say so",
+            Self::Stale => "was firing, and nothing has been heard since",
+            Self::RolledUp => "told together with others",
+            Self::Identity => "the same news within the window",
+            Self::Unchanged => "the alert's state was known",
+            Self::Intake => "the same news a moment ago",
+            Self::Late => "older than what is known",
+            Self::UnknownResolve => "a resolve of something never heard of",
+            Self::Muted => "people muted the conversation",
+            Self::Refused => "Missive will never take the message",
+            Self::InDoubt => "Missive may have taken it or not, and the config lets a person decide",
+            Self::ThreadFull => "more words than lane.bounds allow are waiting in the conversation",
+            Self::ConversationsFull => "no more conversations are kept, and people's words can't be rolled up",
+            Self::Rewound => "an operator rewound the offsets, and this had been folded before",
         }
     }
 }

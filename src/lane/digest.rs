@@ -168,6 +168,12 @@ impl Digest {
         self.counts.total() == 0
     }
 
+    /// Counts one observation whose words stand elsewhere.
+    pub fn count(&mut self, now: Timestamp, at: Timestamp, state: State, urgency: Urgency) {
+        self.covers = self.covers.saturating_add(1);
+        self.note(now, at, News::of(state), urgency);
+    }
+
     /// Takes one observation in; at most `lines_max` lines stay.
     pub fn absorb(&mut self, now: Timestamp, line: Line, at: Timestamp, lines_max: usize) {
         self.covers = self.covers.saturating_add(1);
@@ -176,8 +182,7 @@ impl Digest {
 
     /// Takes news in that no observation stands behind.
     pub fn add(&mut self, now: Timestamp, line: Line, at: Timestamp, lines_max: usize) {
-        self.counts.add(line.news, line.urgency);
-        self.note_time(now, at, line.urgency);
+        self.note(now, at, line.news, line.urgency);
         if line.news.replaces_the_last() {
             self.worst.retain(|known| known.entity != line.entity);
             self.newest.retain(|known| known.entity != line.entity);
@@ -215,7 +220,8 @@ impl Digest {
         self.counts.total().saturating_sub(named)
     }
 
-    fn note_time(&mut self, now: Timestamp, at: Timestamp, urgency: Urgency) {
+    fn note(&mut self, now: Timestamp, at: Timestamp, news: News, urgency: Urgency) {
+        self.counts.add(news, urgency);
         self.first = earliest(self.first, Some(at));
         self.last = self.last.max(Some(at));
         self.waiting_since = earliest(self.waiting_since, Some(now));

@@ -6,15 +6,16 @@ use super::books::{Outcome, Reason};
 use super::conversation::{Conversation, Judgement, Said, Subject, Told};
 use super::dedupe::Seen;
 use super::digest::Line;
+use super::marks::{Known, Origin};
 use super::member::Change;
 use super::policy::{Flap, RoutePolicy};
-use super::{DeadLetter, Effects, Lane, StateKey, note};
+use super::{DeadLetter, Effects, Lane, Notice, Place, StateKey, note};
 use crate::event::frame::{Learned, Lesson};
-use crate::event::{Fingerprint, Frame, Kind, Observation, Position, State, Urgency, cut};
+use crate::event::{Course, Fingerprint, Frame, Kind, Observation, Position, State, Urgency, cut};
 use crate::missive::RoutingKey;
 
 /// The window of a route that this config doesn't know.
-const UNKNOWN_WINDOW: Duration = Duration::from_secs(3600);
+pub(super) const UNKNOWN_WINDOW: Duration = Duration::from_secs(3600);
 
 /// When an alert flaps, of a route that this config doesn't know.
 const UNKNOWN_FLAP: Flap = Flap { changes: 10, window: Duration::from_secs(600) };
@@ -25,12 +26,26 @@ const LOOK_AHEAD: usize = 16;
 impl Lane {
     /// Folds what is new in a frame; what stands at or below its partition's mark has been folded before.
     pub(super) fn fold(&mut self, frame: &Frame<'_>, effects: &mut Effects) {
-        let partition = (Box::<str>::from(frame.topic), frame.partition);
-        let mark = self.marks.get(&partition).copied();
+        let origin = Origin { topic: frame.topic.into(), partition: frame.partition, id: frame.topic_id };
+        let (origin, known) = self.marks.find(origin);
+        let mark = match known {
+            Known::Upto(mark) => Some(mark),
+            Known::Nothing => None,
+            Known::Recreated => {
+                self.tally.partitions_recreated += 1;
+                effects.note(Notice::Recreated { topic: frame.topic.into(), partition: frame.partition });
+                None
+            }
+        };
         let is_new = |position: Position| mark.is_none_or(|mark| position > mark);
-        let mut last = mark;
+        let (mut last, mut known_before) = (mark, 0);
         let mut snapshots = frame.snapshots.iter().filter(|snapshot| is_new(snapshot.position)).peekable();
-        let mut observations = frame.observations().filter(|observation| is_new(observation.position));
+        let counted = |observation: &Observation<'_>| {
+            let new = is_new(observation.position);
+            known_before += u64::from(!new);
+            new
+        };
+        let mut observations = frame.observations().filter(counted);
         loop {
             let ahead: Vec<_> = observations.by_ref().take(LOOK_AHEAD).collect();
             let Some(newest) = ahead.last() else { break };
@@ -39,18 +54,39 @@ impl Lane {
                 while let Some(earlier) = snapshots.next_if(|snapshot| snapshot.position < observation.position) {
                     self.fold_snapshot(earlier, effects);
                 }
+                let letters = effects.dead_letters.len();
                 self.observe(observation, seen, effects);
+                for letter in &mut effects.dead_letters[letters..] {
+                    letter.place = Some(Place::of(frame, observation.position));
+                }
             }
         }
         snapshots.for_each(|snapshot| self.fold_snapshot(snapshot, effects));
         for drops in &frame.drops {
             let new = drops.positions.iter().copied().filter(|position| is_new(*position));
             let repeats = new.inspect(|position| last = last.max(Some(*position))).count();
+            known_before += (drops.positions.len() - repeats) as u64;
             self.repeated(&drops.route, &drops.conversation, repeats, effects);
         }
+        self.known_before(frame, known_before, effects);
         if let Some(last) = last.filter(|_| last != mark) {
-            self.marks.insert(partition, last);
+            self.marks.put(self.now, origin, last);
             effects.dirty.insert(StateKey::Marks);
+        }
+    }
+
+    /// What stands below the mark. After a crash of the intake it is only the same frame once more; after a rewind it was
+    /// consumed anew, so it has an outcome of its own.
+    fn known_before(&mut self, frame: &Frame<'_>, count: u64, effects: &mut Effects) {
+        if count == 0 {
+            return;
+        }
+        match frame.course {
+            Course::Onward => self.tally.read_again += count,
+            Course::SetByOperator => {
+                self.books.settle_new(Outcome::Suppressed, Reason::Rewound, count);
+                effects.note(Notice::Rewound { topic: frame.topic.into(), partition: frame.partition, count });
+            }
         }
     }
 
@@ -236,8 +272,11 @@ impl Lane {
             channel: self.policy.routes.get(observation.route).map_or_else(|| "".into(), |route| route.channel.clone()),
             routing_key: format!("{}/{}", observation.route, observation.conversation).into(),
             covers: 1,
+            attempts: 1,
+            place: None,
+            author: observation.facts.author.as_ref().into(),
             body: observation.facts.text.as_bytes().to_vec(),
-            error: format!("at offset {} index {}", observation.position.offset, observation.position.index).into(),
+            error: reason.meaning().into(),
         });
     }
 }

@@ -9,7 +9,8 @@
 //! below its partition's mark is not folded again. `Effects` accumulate until the driver has committed: a [`Delivery`] may
 //! only leave after the state that announces it is in Kafka.
 //!
-//! Layout: `conversation` and `member` (what is known, what is news), `unsaid` (news that nobody said), `digest` (what is untold), `schedule` (who is next),
+//! Layout: `marks` (what was folded), `conversation` and `member` (what is known, what is news), `unsaid` (news that nobody
+//! said), `returned` (what an operator sends back), `digest` (what is untold), `schedule` (who is next),
 //! `storm` (what is told together), `answers` (what an answer does), `state` (records in the state topic), `words` (how it
 //! reads).
 
@@ -19,10 +20,12 @@ mod conversation;
 mod dedupe;
 mod digest;
 mod fold;
+mod marks;
 mod member;
 pub mod pacing;
 pub mod policy;
 mod release;
+mod returned;
 mod schedule;
 mod state;
 mod storm;
@@ -41,11 +44,12 @@ pub use dedupe::AlreadyHashed;
 pub use policy::Policy;
 pub use state::{StateError, StateKey};
 
-use crate::event::frame::Lesson;
+use crate::event::frame::{Lesson, Returned};
 use crate::event::{Fingerprint, Frame, HashKey, Position, Timestamp, Urgency};
 use crate::missive::{Addressed, Answer};
 use conversation::Conversation;
 use dedupe::{ChunkKey, Dedupe};
+use marks::Marks;
 use pacing::{Budget, Pacing};
 use schedule::Schedule;
 use storm::Openings;
@@ -57,6 +61,8 @@ pub enum Input<'a> {
     Observed(&'a Frame<'a>),
     /// The hook learned something.
     Learned(&'a Lesson<'a>),
+    /// An operator sends back what had become a dead letter.
+    Returned(&'a Returned<'a>),
     /// A delivery was answered, or certainly won't be.
     Answered { id: DeliveryId, answer: Answer },
     /// Time passed.
@@ -99,10 +105,51 @@ pub struct DeadLetter {
     pub routing_key: Box<str>,
     /// Observations it stands for.
     pub covers: u32,
+    /// How often it was tried.
+    pub attempts: u32,
+    /// Where it came from, if it is one observation.
+    pub place: Option<Place>,
+    /// Who said the words that found no room, or empty.
+    pub author: Box<str>,
     /// The request body, or the words that found no room.
     pub body: Vec<u8>,
     /// What Missive answered, or why there was no room.
     pub error: Box<str>,
+}
+
+/// Where an observation stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    pub topic: Box<str>,
+    pub partition: i32,
+    pub position: Position,
+}
+
+impl Place {
+    fn of(frame: &Frame<'_>, position: Position) -> Self {
+        Self { topic: frame.topic.into(), partition: frame.partition, position }
+    }
+}
+
+/// Something about a source partition that an operator should hear of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Notice {
+    /// Its topic was deleted and created again; it is folded anew.
+    Recreated { topic: Box<str>, partition: i32 },
+    /// Its offsets were rewound: this many observations below the mark were dropped.
+    Rewound { topic: Box<str>, partition: i32, count: u64 },
+}
+
+impl Notice {
+    fn is_about(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Recreated { topic, partition }, Self::Recreated { topic: same, partition: number })
+            | (Self::Rewound { topic, partition, .. }, Self::Rewound { topic: same, partition: number, .. }) => {
+                (topic, partition) == (same, number)
+            }
+            (Self::Recreated { .. }, Self::Rewound { .. }) | (Self::Rewound { .. }, Self::Recreated { .. }) => false,
+        }
+    }
 }
 
 /// What to do, gathered over steps until it is committed.
@@ -114,11 +161,23 @@ pub struct Effects {
     pub dirty: BTreeSet<StateKey>,
     /// To be written in the same transaction.
     pub dead_letters: Vec<DeadLetter>,
+    /// To be said; nothing is written for them.
+    pub notices: Vec<Notice>,
 }
 
 impl Effects {
     pub fn is_empty(&self) -> bool {
         self.sends.is_empty() && self.dirty.is_empty() && self.dead_letters.is_empty()
+    }
+
+    /// Adds to what is to be said: one notice a partition, however many frames there are.
+    fn note(&mut self, notice: Notice) {
+        let same = self.notices.iter_mut().find(|known| known.is_about(&notice));
+        match (same, notice) {
+            (Some(Notice::Rewound { count, .. }), Notice::Rewound { count: more, .. }) => *count += more,
+            (Some(_), _) => {}
+            (None, notice) => self.notices.push(notice),
+        }
     }
 }
 
@@ -146,6 +205,12 @@ pub struct Tally {
     pub retries: u64,
     pub rate_limited: u64,
     pub unknown_routes: u64,
+    /// Observations at or below their mark that came once more, as they do after a crash.
+    pub read_again: u64,
+    /// Source partitions whose topic was deleted and created again.
+    pub partitions_recreated: u64,
+    /// Dead letters that an operator sent back.
+    pub returned: u64,
 }
 
 /// One Missive rate budget and everything that shares it. See the module documentation for its contract.
@@ -159,8 +224,7 @@ pub struct Lane {
     dedupe: Dedupe,
     pacing: Pacing,
     schedule: Schedule,
-    /// The last position folded, by source topic and partition.
-    marks: BTreeMap<(Box<str>, i32), Position>,
+    marks: Marks,
     openings: HashMap<Box<str>, Openings>,
     breakers: HashMap<Box<str>, Breaker>,
     blocked: Blocked,
@@ -181,7 +245,7 @@ impl Lane {
             now: Timestamp::EPOCH,
             conversations: HashMap::default(),
             schedule: Schedule::default(),
-            marks: BTreeMap::new(),
+            marks: Marks::default(),
             openings: HashMap::new(),
             breakers: HashMap::new(),
             blocked: Blocked::No,
@@ -198,6 +262,7 @@ impl Lane {
         match input {
             Input::Observed(frame) => self.fold(frame, effects),
             Input::Learned(lesson) => self.learn(lesson, effects),
+            Input::Returned(returned) => self.take_back(returned, effects),
             Input::Answered { id, answer } => self.answered(id, &answer, effects),
             Input::Tick => {}
             Input::Drain => self.draining = true,

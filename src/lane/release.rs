@@ -175,6 +175,7 @@ impl Lane {
             urgency == Urgency::Critical && conversation.members.worst_firing() == Some(Urgency::Critical);
         let needs_slot = match conversation.told {
             Told::Opened | Told::MayOpen => false,
+            Told::Never | Told::RolledUp if !conversation.words.is_empty() => false,
             Told::RolledUp if !still_critical => return Standing::RollUp,
             Told::Never | Told::RolledUp => !conversation.is_rollup() && conversation.kind() != Kind::Thread,
         };
@@ -204,6 +205,7 @@ impl Lane {
             // Critical news that found no slot is no less urgent for it.
             Subject::RollUp { .. } if urgency == Urgency::Critical => (Duration::ZERO, horizon / 20),
             Subject::RollUp { .. } => (horizon / 6, horizon / 6),
+            Subject::Route { .. } if !conversation.words.is_empty() => (Duration::ZERO, Duration::ZERO),
             Subject::Route { kind: Kind::Thread, .. } => (Duration::ZERO, Duration::ZERO),
             Subject::Route { route, .. } => {
                 let timing = self.policy.routes.get(route).map(|route| *route.timing(urgency));
@@ -315,7 +317,9 @@ impl Lane {
             Some(owed) => say_again(conversation, owed, digest.repeats, &zone),
             None => say(now, conversation, &digest, &said, &zone),
         };
-        conversation.firing_told = conversation.firing();
+        if said.is_empty() {
+            conversation.firing_told = conversation.firing();
+        }
         conversation.sequence = (conversation.sequence + 1).max(now.as_millis());
         if covers < digest.covers {
             conversation.digest = digest.without_said(covers);
@@ -352,13 +356,14 @@ impl Lane {
     }
 }
 
-/// As many whole utterances as one message can hold, at least one; and how many observations that covers.
+/// As many whole utterances as one message can hold, at least one; and how many observations that covers. Where words wait
+/// in a conversation that isn't a thread, they were sent back, and are a message of their own.
 fn take_words(
     conversation: &mut Conversation,
     digest: &Digest,
     chars_max: usize,
 ) -> (Vec<super::conversation::Said>, u32) {
-    if conversation.kind() != Kind::Thread {
+    if conversation.kind() != Kind::Thread && conversation.words.is_empty() {
         return (Vec::new(), digest.covers);
     }
     let mut said = Vec::new();

@@ -3,7 +3,8 @@
 //! Keys are `<lane>/c/<conversation>`, `<lane>/i/<window>/<slice>/<chunk>`, `<lane>/marks`, `<lane>/history`
 //! and `<lane>/channels`; values begin
 //! with a version byte, then postcard. Version [`VERSION`] is written and read; anything else is refused by name, and the
-//! partition with it. A record without a value is a tombstone.
+//! partition with it. Marks have a version of their own, [`MARKS_VERSION`], and are read in the one before it as well. A record
+//! without a value is a tombstone.
 
 use serde::de::DeserializeOwned;
 use thiserror::Error;
@@ -12,12 +13,17 @@ use super::answers::quiet_at;
 use super::books::Books;
 use super::conversation::{Conversation, Phase};
 use super::dedupe::ChunkKey;
+use super::marks::{Marks, StoredMarks};
 use super::pacing::{History, Pacing};
 use super::{Blocked, Effects, Lane};
 use crate::event::{Fingerprint, Position, Timestamp};
 
 /// The version of values that is written.
 pub const VERSION: u8 = 1;
+
+/// The version of marks that is written: 2 knows the ids of topics.
+pub const MARKS_VERSION: u8 = 2;
+const MARKS_VERSION_BEFORE: u8 = 1;
 
 /// Names one record of a lane.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -80,7 +86,7 @@ impl Lane {
         match key {
             StateKey::Conversation(id) => self.conversations.get(&id).map(write),
             StateKey::Identities(chunk) => self.dedupe.chunk(chunk).map(write),
-            StateKey::Marks => Some(write(&self.marks.iter().collect::<Vec<_>>())),
+            StateKey::Marks => Some(write_as(MARKS_VERSION, &self.marks.stored())),
             StateKey::History => Some(write(&(self.pacing.history(), self.waits_until()))),
             StateKey::Channels => Some(write(&(&self.openings, &self.breakers))),
         }
@@ -100,8 +106,7 @@ impl Lane {
                 self.dedupe.restore(chunk, &identities);
             }
             StateKey::Marks => {
-                let marks: Vec<((Box<str>, i32), Position)> = read(value, name)?;
-                self.marks = marks.into_iter().collect();
+                self.marks = read_marks(value, name)?;
             }
             StateKey::History => {
                 let (history, waits_until): (History, Timestamp) = read(value, name)?;
@@ -116,6 +121,7 @@ impl Lane {
     /// Begins to act on what was restored. While a predecessor's deliveries may still be on the wire, nothing is sent.
     pub fn resume(&mut self, now: Timestamp, effects: &mut Effects) {
         self.now = now;
+        self.marks.resume(now);
         let pending = self.conversations.values().map(|conversation| u64::from(conversation.pending())).sum();
         self.books = Books::restored(pending);
         let mut ids: Vec<_> = self.conversations.keys().copied().collect();
@@ -138,12 +144,32 @@ impl Lane {
 }
 
 fn write<T: serde::Serialize + ?Sized>(value: &T) -> Vec<u8> {
-    postcard::to_extend(value, vec![VERSION]).expect("a Vec takes everything")
+    write_as(VERSION, value)
+}
+
+fn write_as<T: serde::Serialize + ?Sized>(version: u8, value: &T) -> Vec<u8> {
+    postcard::to_extend(value, vec![version]).expect("a Vec takes everything")
+}
+
+fn read_marks(bytes: &[u8], key: impl Fn() -> String) -> Result<Marks, StateError> {
+    match bytes {
+        [MARKS_VERSION_BEFORE, ..] => {
+            let before: Vec<((Box<str>, i32), Position)> = read_as(MARKS_VERSION_BEFORE, bytes, key)?;
+            Ok(Marks::restore_before(before))
+        }
+        _ => read_as::<StoredMarks>(MARKS_VERSION, bytes, key).map(Marks::restore),
+    }
 }
 
 fn read<T: DeserializeOwned>(bytes: &[u8], key: impl Fn() -> String) -> Result<T, StateError> {
+    read_as(VERSION, bytes, key)
+}
+
+fn read_as<T: DeserializeOwned>(wanted: u8, bytes: &[u8], key: impl Fn() -> String) -> Result<T, StateError> {
     match bytes {
-        [VERSION, rest @ ..] => postcard::from_bytes(rest).map_err(|_| StateError::Damaged { key: key() }),
+        [version, rest @ ..] if *version == wanted => {
+            postcard::from_bytes(rest).map_err(|_| StateError::Damaged { key: key() })
+        }
         [version, ..] => Err(StateError::Version { key: key(), version: *version }),
         [] => Err(StateError::Damaged { key: key() }),
     }

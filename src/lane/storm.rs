@@ -126,7 +126,7 @@ impl Lane {
         self.place(id, effects);
     }
 
-    fn roll_up_id(&self, channel: &str) -> Fingerprint {
+    pub(super) fn roll_up_id(&self, channel: &str) -> Fingerprint {
         self.key.fingerprint(&[b"roll-up", channel.as_bytes(), b""])
     }
 
@@ -148,6 +148,7 @@ impl Lane {
         self.conversations.get(&id).is_some_and(|conversation| {
             !conversation.is_rollup()
                 && conversation.kind() != Kind::Thread
+                && conversation.words.is_empty()
                 && conversation.in_flight.is_none()
                 && !conversation.digest.is_empty()
         })

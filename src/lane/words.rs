@@ -25,6 +25,9 @@ pub struct Words {
 
 /// Says what `digest` holds of `conversation`.
 pub fn say(now: Timestamp, conversation: &Conversation, digest: &Digest, words: &[Said], zone: &TimeZone) -> Words {
+    if !words.is_empty() {
+        return thread(conversation, words);
+    }
     if conversation.is_rollup() {
         return roll_up(digest, zone);
     }

@@ -11,4 +11,5 @@ pub mod daemon;
 pub mod hook;
 pub mod intake;
 pub mod kafka;
+pub mod letters;
 pub mod readiness;

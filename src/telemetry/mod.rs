@@ -8,6 +8,7 @@
 
 pub mod hook;
 mod names;
+pub mod sources;
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -29,6 +30,8 @@ pub struct Telemetry {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct IntakeReport {
     pub records: u64,
+    /// Of these, what an operator had replayed.
+    pub replayed: u64,
     /// Events; a record that yields none counts as one.
     pub consumed: u64,
     /// Of these, what never went to a lane.
@@ -44,6 +47,7 @@ impl IntakeReport {
 
     pub fn add(&mut self, other: &Self) {
         self.records += other.records;
+        self.replayed += other.replayed;
         self.consumed += other.consumed;
         self.frames += other.frames;
         self.frame_bytes += other.frame_bytes;
@@ -97,6 +101,7 @@ impl Telemetry {
         }
         names::describe();
         hook::describe();
+        sources::describe();
         Self { recorder: handle, intake: Mutex::default(), lanes: Mutex::default() }
     }
 
@@ -135,7 +140,7 @@ impl Telemetry {
         let lanes = self.lanes();
         let total = |wanted| settled(wanted) + lanes.values().map(|lane| lane.books.of(wanted)).sum::<u64>();
         Balance {
-            consumed: intake.consumed,
+            consumed: intake.consumed + lanes.values().map(|lane| lane.tally.returned).sum::<u64>(),
             delivered: total(Outcome::Delivered),
             duplicates: total(Outcome::Duplicate),
             suppressed: total(Outcome::Suppressed),
@@ -148,7 +153,8 @@ impl Telemetry {
     pub fn render(&self, now: Timestamp) -> String {
         let mut events: BTreeMap<(Outcome, &'static str), u64> = BTreeMap::new();
         let intake = self.intake_report();
-        names::intake(&intake);
+        let returned = self.lanes().values().map(|lane| lane.tally.returned).sum();
+        names::intake(&intake, returned);
         for (key, count) in &intake.settled {
             *events.entry(*key).or_default() += count;
         }

@@ -10,9 +10,14 @@ use crate::lane::{Blocked, Outcome};
 pub(super) fn describe() {
     describe_counter!("missived_records_total", Unit::Count, "Kafka records consumed and committed");
     describe_counter!(
+        "missived_records_replayed_total",
+        Unit::Count,
+        "Of these, dead letters that an operator replayed"
+    );
+    describe_counter!(
         "missived_events_consumed_total",
         Unit::Count,
-        "Events consumed and committed; a record without any counts as one"
+        "Events consumed and committed; a record without any counts as one, and so does a delivery that is replayed"
     );
     describe_counter!("missived_events_total", Unit::Count, "What became of events, by outcome and reason");
     describe_gauge!("missived_events_pending", Unit::Count, "Events that wait to be told");
@@ -29,6 +34,21 @@ pub(super) fn describe() {
     describe_counter!("missived_delivery_retries_total", Unit::Count, "Further attempts at a delivery");
     describe_counter!("missived_rate_limited_total", Unit::Count, "Answers 429");
     describe_counter!("missived_unknown_routes_total", Unit::Count, "Observations held for a route this config lacks");
+    describe_counter!(
+        "missived_observations_read_again_total",
+        Unit::Count,
+        "Observations that came once more after a crash, and were dropped"
+    );
+    describe_counter!(
+        "missived_partitions_folded_anew_total",
+        Unit::Count,
+        "Source partitions whose topic was deleted and created again"
+    );
+    describe_counter!(
+        "missived_deliveries_replayed_total",
+        Unit::Count,
+        "Refused deliveries that an operator sent back"
+    );
     describe_gauge!("missived_budget_left", Unit::Count, "Requests that Missive's limits leave now, by window");
     describe_gauge!("missived_requests_in_progress", Unit::Count, "Requests to Missive under way");
     describe_gauge!("missived_conversations", Unit::Count, "Conversations kept");
@@ -43,9 +63,10 @@ pub(super) fn describe() {
     describe_gauge!("missived_channels_halted", Unit::Count, "Channels that refuse most of what they get");
 }
 
-pub(super) fn intake(report: &IntakeReport) {
+pub(super) fn intake(report: &IntakeReport, returned: u64) {
     counter!("missived_records_total").absolute(report.records);
-    counter!("missived_events_consumed_total").absolute(report.consumed);
+    counter!("missived_records_replayed_total").absolute(report.replayed);
+    counter!("missived_events_consumed_total").absolute(report.consumed + returned);
     counter!("missived_frames_total").absolute(report.frames);
     counter!("missived_frame_bytes_total").absolute(report.frame_bytes);
 }
@@ -64,6 +85,9 @@ pub(super) fn lane(now: Timestamp, name: &str, report: &LaneReport) {
     counter!("missived_delivery_retries_total", "lane" => lane()).absolute(report.tally.retries);
     counter!("missived_rate_limited_total", "lane" => lane()).absolute(report.tally.rate_limited);
     counter!("missived_unknown_routes_total", "lane" => lane()).absolute(report.tally.unknown_routes);
+    counter!("missived_observations_read_again_total", "lane" => lane()).absolute(report.tally.read_again);
+    counter!("missived_partitions_folded_anew_total", "lane" => lane()).absolute(report.tally.partitions_recreated);
+    counter!("missived_deliveries_replayed_total", "lane" => lane()).absolute(report.tally.returned);
     gauge!("missived_budget_left", "lane" => lane(), "window" => "60s").set(report.budget.minute as f64);
     gauge!("missived_budget_left", "lane" => lane(), "window" => "900s").set(report.budget.quarter_hour as f64);
     gauge!("missived_requests_in_progress", "lane" => lane()).set(report.in_progress as f64);

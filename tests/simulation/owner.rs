@@ -243,6 +243,7 @@ impl Owner {
         let input = match &record {
             LedgerRecord::Frame(frame) => Input::Observed(frame),
             LedgerRecord::Lesson(lesson) => Input::Learned(lesson),
+            LedgerRecord::Returned(returned) => Input::Returned(returned),
         };
         let pending = self.lane.books().pending();
         let settled = self.step(now, input)?;

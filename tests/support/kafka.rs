@@ -8,11 +8,15 @@ use std::fmt::Write as _;
 use std::fs::OpenOptions;
 use std::io::Write as _;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
-use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
+use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use tempfile::TempDir;
+
+use super::wait::eventually;
 
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/kafka/broker");
 
@@ -64,6 +68,32 @@ pub fn create_topic(bootstrap: &str, name: &str, partitions: i32, settings: &[(&
     for answer in answers {
         answer.unwrap_or_else(|(topic, code)| panic!("topic {topic} was not created: {code}"));
     }
+}
+
+/// Deletes a topic, and returns when the broker doesn't know it any more.
+pub fn delete_topic(bootstrap: &str, name: &str) {
+    let admin: AdminClient<DefaultClientContext> =
+        ClientConfig::new().set("bootstrap.servers", bootstrap).create().expect("an admin client");
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+    let answers = runtime.block_on(admin.delete_topics(&[name], &AdminOptions::new())).expect("an answer from Kafka");
+    for answer in answers {
+        answer.unwrap_or_else(|(topic, code)| panic!("topic {topic} was not deleted: {code}"));
+    }
+    eventually(Duration::from_secs(30), &format!("end of topic {name}"), || {
+        let metadata = admin.inner().fetch_metadata(None, Duration::from_secs(10)).ok()?;
+        metadata.topics().iter().all(|topic| topic.name() != name).then_some(())
+    });
+}
+
+/// Sets a group's offset in partition 0 of a topic, as an operator does while nobody is in the group.
+pub fn set_offset(bootstrap: &str, group: &str, topic: &str, offset: i64) {
+    let consumer: BaseConsumer =
+        ClientConfig::new().set("bootstrap.servers", bootstrap).set("group.id", group).create().expect("a consumer");
+    let mut offsets = TopicPartitionList::new();
+    offsets.add_partition_offset(topic, 0, Offset::Offset(offset)).expect("an offset");
+    eventually(Duration::from_secs(30), &format!("offset for {group}"), || {
+        consumer.commit(&offsets, CommitMode::Sync).ok()
+    });
 }
 
 /// A broker of a test's own, for what would disturb the others. It and its data go when this is dropped.

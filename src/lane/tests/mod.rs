@@ -4,6 +4,7 @@
 //! and failures are the simulator's.
 
 mod answers;
+mod sent_again;
 mod unsaid;
 
 use std::borrow::Cow;

@@ -11,6 +11,7 @@
 pub mod client;
 mod dead_letter;
 mod owner;
+mod remarks;
 mod sender;
 mod takeover;
 mod transaction;

@@ -18,6 +18,7 @@ use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::producer::{BaseProducer, Producer};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
+use super::remarks::Remarks;
 use super::sender::{self, Answers};
 use super::takeover::{POSITION_KEY, Restored, TakeoverError, restore, resume};
 use super::transaction::{self, Outcome, Write};
@@ -110,6 +111,7 @@ struct Owner<'p> {
     trimmed_at: Instant,
     answers: Receiver<(Box<str>, DeliveryId, Answer)>,
     answers_to: SyncSender<(Box<str>, DeliveryId, Answer)>,
+    remarks: Remarks,
     over: bool,
 }
 
@@ -138,6 +140,7 @@ impl<'p> Owner<'p> {
             trimmed_at: clock::monotonic(),
             answers,
             answers_to,
+            remarks: Remarks::default(),
             over: false,
         })
     }
@@ -159,6 +162,7 @@ impl<'p> Owner<'p> {
             }
             self.turn(drain.is_some());
         }
+        self.remarks.say();
         for name in self.lanes.keys() {
             self.plan.telemetry.lane_gone(name);
         }
@@ -169,6 +173,7 @@ impl<'p> Owner<'p> {
         let more = !draining && self.fold_available();
         self.take_answers();
         self.wake_lanes();
+        self.remarks.say_due();
         if self.commit_is_due(draining) {
             self.commit();
         }
@@ -288,9 +293,9 @@ impl<'p> Owner<'p> {
                 headers: None,
             });
             writes.extend(state);
-            writes.extend(
-                effects.dead_letters.iter().map(|letter| dead_letter::write(&names.dead_letters, name, letter, now)),
-            );
+            let bytes_max = self.plan.kafka.topics.message_bytes_max;
+            let letter = |letter| dead_letter::write(&names.dead_letters, name, letter, now, bytes_max);
+            writes.extend(effects.dead_letters.iter().map(letter));
         }
         if let Some(position) = self.position {
             writes.push(Write {
@@ -313,6 +318,7 @@ impl<'p> Owner<'p> {
             let effects = std::mem::take(effects);
             let Some(lane) = self.lanes.get_mut(name) else { continue };
             lane.committed();
+            self.remarks.hear(name, effects.notices);
             for delivery in effects.sends {
                 let answers = Answers { lane: name.clone(), queue: self.answers_to.clone(), owner: thread::current() };
                 let timeout = self.plan.lanes.iter().find(|lane| lane.policy.lane == *name);
@@ -396,6 +402,14 @@ fn fold(
             }
             if let Some(lane) = lanes.get_mut(frame.lane) {
                 lane.step(now, Input::Observed(&frame), effects.entry(frame.lane.into()).or_default());
+            }
+        }
+        LedgerRecord::Returned(returned) => {
+            if !lanes.contains_key(returned.lane) {
+                lanes.insert(returned.lane.into(), plan.new_lane(returned.lane));
+            }
+            if let Some(lane) = lanes.get_mut(returned.lane) {
+                lane.step(now, Input::Returned(&returned), effects.entry(returned.lane.into()).or_default());
             }
         }
         LedgerRecord::Lesson(lesson) => {

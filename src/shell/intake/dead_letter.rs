@@ -1,95 +1,104 @@
 //! A record that can't be handled, kept whole on the dead-letters topic with its reason, and replayable.
 //!
-//! Headers: `missived-reason` (a metric label), `missived-error` (for people), `missived-source-topic`, `-partition`,
-//! `-offset` and `-timestamp` (where it stands), `missived-at` (Unix milliseconds), `missived-attempts`; then the record's own
-//! headers. A record that is too large for the topic is kept by reference: `missived-content: reference`, and the value is
-//! JSON with its length, SHA-256 and first bytes.
+//! Whole means its key, its value and its headers, but for headers that begin with `missived-`. A record that is too large
+//! for the topic, or has a longer key or more headers than a letter takes, is kept by reference: where it stands, its length,
+//! its SHA-256 and its first bytes. A record that was replayed and fails again is known as the same: its attempts add up,
+//! and its first failure stays.
 
-use rdkafka::message::{BorrowedMessage, Header, Headers, Message, OwnedHeaders};
-use serde::Serialize;
-use sha2::{Digest, Sha256};
+use rdkafka::message::{BorrowedMessage, Headers, Message, OwnedHeaders};
 
-use crate::event::Timestamp;
+use crate::event::{Timestamp, cut};
+use crate::shell::letters::headers::{
+    AT, ATTEMPTS, CONTENT, ERROR, FIRST_FAILURE_AT, KIND, LETTER_VERSION, PREFIX, REASON, SOURCE_FORMAT, SOURCE_INDEX,
+    SOURCE_OFFSET, SOURCE_PARTITION, SOURCE_TIMESTAMP, SOURCE_TOPIC, VERSION, WRITTEN_BY, with, written,
+};
+use crate::shell::letters::{Events, Reference, Replaying};
 
-/// Of a record that is kept by reference, this much of its beginning is kept.
-const PREFIX_BYTES: usize = 4 * 1024;
+/// Room for our own headers and framing beside the record.
+const OVERHEAD_BYTES: usize = 16 * 1024;
 
-/// Room for headers and framing beside the value.
-const OVERHEAD_BYTES: usize = 32 * 1024;
-
-/// The record's own headers that are kept, in bytes.
+/// The longest key and the most headers, in bytes, of a record that is kept whole.
+const KEY_BYTES_MAX: usize = 4 * 1024;
 const HEADERS_BYTES_MAX: usize = 16 * 1024;
 
+/// The longest error, in bytes.
+const ERROR_BYTES_MAX: usize = 1024;
+
 /// One record for the dead-letters topic.
-pub struct Letter {
+pub struct Letter<'a> {
     pub headers: OwnedHeaders,
-    pub value: Vec<u8>,
+    pub key: Option<&'a [u8]>,
+    pub value: Option<Vec<u8>>,
 }
 
-/// By reference: what is left of a record that is too large.
-#[derive(Serialize)]
-struct Reference<'a> {
-    topic: &'a str,
-    partition: i32,
-    offset: i64,
-    bytes: usize,
-    sha256: String,
-    prefix: String,
+/// Why, and how it came.
+pub struct Failure<'a> {
+    pub reason: &'static str,
+    pub error: &'a str,
+    /// The word for its source's format.
+    pub format: &'static str,
+    pub events: &'a Events,
+    pub now: Timestamp,
 }
 
 /// Makes a letter of `record`; the topic takes values of at most `message_bytes_max`.
-pub fn letter(
-    record: &BorrowedMessage<'_>,
-    reason: &'static str,
-    error: &str,
-    now: Timestamp,
-    message_bytes_max: usize,
-) -> Letter {
-    let payload = record.payload().unwrap_or_default();
-    let whole = payload.len() + record.key().map_or(0, <[u8]>::len) + OVERHEAD_BYTES <= message_bytes_max;
-    let (content, value) = if whole { ("whole", payload.to_vec()) } else { ("reference", reference(record, payload)) };
-    let at = now.as_millis().to_string();
-    let (partition, offset) = (record.partition().to_string(), record.offset().to_string());
-    let timestamp = record.timestamp().to_millis().unwrap_or(0).to_string();
-    let ours = [
-        ("missived-reason", reason),
-        ("missived-error", error),
-        ("missived-content", content),
-        ("missived-source-topic", record.topic()),
-        ("missived-source-partition", &partition),
-        ("missived-source-offset", &offset),
-        ("missived-source-timestamp", &timestamp),
-        ("missived-at", &at),
-        ("missived-attempts", "1"),
-    ];
-    let headers = ours
-        .into_iter()
-        .fold(OwnedHeaders::new(), |headers, (key, value)| headers.insert(Header { key, value: Some(value) }));
-    Letter { headers: with_own(headers, record), value }
-}
-
-fn with_own(mut headers: OwnedHeaders, record: &BorrowedMessage<'_>) -> OwnedHeaders {
-    let mut bytes = 0;
-    for header in record.headers().iter().flat_map(|own| own.iter()) {
-        bytes += header.key.len() + header.value.map_or(0, <[u8]>::len);
-        if bytes > HEADERS_BYTES_MAX {
-            break;
-        }
-        headers = headers.insert(header);
+pub fn letter<'a>(record: &'a BorrowedMessage<'_>, failure: &Failure<'_>, message_bytes_max: usize) -> Letter<'a> {
+    let payload = record.payload();
+    let own = record.headers().map_or(0, |headers| headers.iter().map(|header| weight(&header)).sum());
+    let key = record.key().map_or(0, <[u8]>::len);
+    let bytes = payload.map_or(0, <[u8]>::len) + key + own + OVERHEAD_BYTES;
+    let whole = bytes <= message_bytes_max && key <= KEY_BYTES_MAX && own <= HEADERS_BYTES_MAX;
+    if !whole {
+        let reference = Reference::of(payload.unwrap_or_default());
+        let value = reference.at(record.topic(), record.partition(), record.offset()).written();
+        return Letter { headers: ours(record, failure, "reference"), key: None, value: Some(value) };
     }
-    headers
+    let headers = with_own(ours(record, failure, "whole"), record);
+    Letter { headers, key: record.key(), value: payload.map(<[u8]>::to_vec) }
 }
 
-fn reference(record: &BorrowedMessage<'_>, payload: &[u8]) -> Vec<u8> {
-    let sha256 = Sha256::digest(payload);
-    let prefix = &payload[..payload.len().min(PREFIX_BYTES)];
-    let reference = Reference {
-        topic: record.topic(),
-        partition: record.partition(),
-        offset: record.offset(),
-        bytes: payload.len(),
-        sha256: sha256.iter().map(|byte| format!("{byte:02x}")).collect(),
-        prefix: String::from_utf8_lossy(prefix).into_owned(),
-    };
-    serde_json::to_vec(&reference).expect("strings and numbers always serialise")
+fn ours(record: &BorrowedMessage<'_>, failure: &Failure<'_>, content: &str) -> OwnedHeaders {
+    let borrowed: Vec<(&str, &[u8])> = own(record).map(|(key, value)| (key, value.unwrap_or_default())).collect();
+    let replaying = Replaying::of(&borrowed);
+    let first = replaying.as_ref().and_then(|replaying| replaying.first_failure_at).unwrap_or(failure.now);
+    let attempts = replaying.as_ref().map_or(0, |replaying| replaying.attempts).saturating_add(1).to_string();
+    let at = replaying.and_then(|replaying| replaying.at).map(Timestamp::as_millis);
+    let own_at = || record.timestamp().to_millis().and_then(|millis| u64::try_from(millis).ok());
+    let timestamp = at.or_else(own_at).unwrap_or(0).to_string();
+    let (now, first) = (failure.now.as_millis().to_string(), first.as_millis().to_string());
+    let (partition, offset) = (record.partition().to_string(), record.offset().to_string());
+    let headers = written([
+        (LETTER_VERSION, VERSION),
+        (KIND, "record"),
+        (REASON, failure.reason),
+        (ERROR, cut(failure.error, ERROR_BYTES_MAX)),
+        (CONTENT, content),
+        (SOURCE_TOPIC, record.topic()),
+        (SOURCE_PARTITION, &partition),
+        (SOURCE_OFFSET, &offset),
+        (SOURCE_TIMESTAMP, &timestamp),
+        (SOURCE_FORMAT, failure.format),
+        (AT, &now),
+        (FIRST_FAILURE_AT, &first),
+        (ATTEMPTS, &attempts),
+        (WRITTEN_BY, env!("CARGO_PKG_VERSION")),
+    ]);
+    with(headers, [(SOURCE_INDEX, &*failure.events.to_string())])
+}
+
+fn own<'r>(record: &'r BorrowedMessage<'_>) -> impl Iterator<Item = (&'r str, Option<&'r [u8]>)> {
+    let headers = record.headers();
+    let count = headers.map_or(0, |headers| headers.count());
+    (0..count)
+        .filter_map(move |place| headers.map(|headers| headers.get(place)))
+        .map(|header| (header.key, header.value))
+}
+
+fn with_own(headers: OwnedHeaders, record: &BorrowedMessage<'_>) -> OwnedHeaders {
+    let kept = record.headers().into_iter().flat_map(|own| own.iter()).filter(|own| !own.key.starts_with(PREFIX));
+    kept.fold(headers, OwnedHeaders::insert)
+}
+
+fn weight(header: &rdkafka::message::Header<'_, &[u8]>) -> usize {
+    header.key.len() + header.value.map_or(0, <[u8]>::len)
 }

@@ -3,7 +3,8 @@
 //! Any number of threads and instances share one consumer group. Each thread reads, decodes in place, routes, leaves out what
 //! it has just sent, and writes frames; what it can't handle becomes a dead letter. Offsets are committed after every write
 //! of their cycle has been acknowledged, never before: at least once, and the lane's marks make it exactly once. Frames are
-//! sealed at once when nothing more is waiting to be read, and otherwise when they are large or old enough.
+//! sealed at once when nothing more is waiting to be read, and otherwise when they are large or old enough. Frames and commits
+//! name their topic's id: one that is deleted and created again is read from its beginning, and said so (`footing`).
 //!
 //! Bounds: a record's size, a frame's size, the number of writes under way (`WRITES_MAX`); at that number reading stops
 //! until Kafka has caught up.
@@ -11,7 +12,9 @@
 mod cache;
 mod cycle;
 mod dead_letter;
+mod footing;
 mod reading;
+mod starting;
 mod whole;
 
 use std::collections::BTreeMap;
@@ -21,6 +24,7 @@ use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::Message as _;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
@@ -28,11 +32,12 @@ use super::clock::{self, Deadline};
 use super::kafka::{GroupContext, GroupEvent, Names, Partition, group_config, producer_config};
 use super::readiness::{Gate, ReadyState};
 use crate::config;
-use crate::event::{Decoder, FrameBuilder, HashKey};
-use crate::route::{RouteHash, Source, Start};
-use crate::telemetry::Telemetry;
+use crate::event::{Course, Decoder, FrameBuilder, HashKey, TopicId};
+use crate::route::{RouteHash, Source};
+use crate::telemetry::{Telemetry, sources};
 use cache::Cache;
 use cycle::{Ack, Acks, Cycle, Cycles};
+use footing::{Footing, Footings, Step, note};
 use reading::{Next, Reading, write};
 use whole::Whole;
 
@@ -44,6 +49,12 @@ const COMMIT_INTERVAL: Duration = Duration::from_millis(100);
 
 /// How long a poll waits when there is nothing to do.
 const IDLE_WAIT: Duration = Duration::from_millis(100);
+
+/// How often topics are looked up: are they still the same?
+const TOPICS_INTERVAL: Duration = Duration::from_secs(10);
+
+/// How often assigned partitions that could not begin are tried again.
+const RETRY_INTERVAL: Duration = Duration::from_millis(500);
 
 /// How long a leaving member waits for its writes.
 const LEAVE_WAIT: Duration = Duration::from_secs(2);
@@ -69,6 +80,7 @@ pub fn run(plan: Plan, stop: &AtomicBool) -> Result<(), KafkaError> {
     let mut member = Member::join(plan)?;
     while !stop.load(Ordering::Acquire) {
         member.answer_group();
+        member.look_after_topics();
         member.turn()?;
     }
     let deadline = Deadline::after(member.plan.drain_deadline);
@@ -100,6 +112,10 @@ struct Member {
     sealed_at: Instant,
     committed_at: Instant,
     uncommitted: Cycle,
+    footings: Footings,
+    /// Assigned, and Kafka has not yet said where to begin.
+    waiting: Vec<Partition>,
+    looked_at: Instant,
     buffer: Vec<u8>,
 }
 
@@ -132,6 +148,9 @@ impl Member {
             sealed_at: clock::monotonic(),
             committed_at: clock::monotonic(),
             uncommitted: Cycle::default(),
+            footings: Footings::default(),
+            waiting: Vec::new(),
+            looked_at: clock::monotonic(),
             buffer: Vec::new(),
             plan,
         })
@@ -163,6 +182,10 @@ impl Member {
                 Next::Read => read = true,
                 Next::Full => return true,
                 Next::Nothing => return read,
+                Next::Back { partition, offset } => {
+                    self.went_back(partition, offset);
+                    return true;
+                }
             }
         }
         true
@@ -172,26 +195,35 @@ impl Member {
     fn wait(&mut self) {
         let pending = self.cycles.unacknowledged() > 0 || !self.uncommitted.reached.is_empty();
         let wait = if pending { Duration::from_millis(5) } else { IDLE_WAIT };
-        self.next_record(wait);
+        if let Next::Back { partition, offset } = self.next_record(wait) {
+            self.went_back(partition, offset);
+        }
     }
 
     fn next_record(&mut self, wait: Duration) -> Next {
         let now = clock::now();
-        let reading = Reading {
-            plan: &self.plan,
-            rules: &self.rules,
-            producer: &self.producer,
-            decoder: &mut self.decoder,
-            cache: &mut self.cache,
-            whole: &mut self.whole,
-            key: &self.plan.hash_key,
-            frames: &mut self.frames,
-            cycle: &mut self.cycle,
-            number: self.cycles.next_number(),
-            full: false,
-        };
         match self.consumer.poll(wait) {
-            Some(Ok(record)) => reading.take(now, &record),
+            Some(Ok(record)) => {
+                let partition = Partition { topic: record.topic().into(), number: record.partition() };
+                if self.footings.step(&partition, record.offset()) == Step::Back {
+                    return Next::Back { partition, offset: record.offset() };
+                }
+                let reading = Reading {
+                    plan: &self.plan,
+                    rules: &self.rules,
+                    producer: &self.producer,
+                    decoder: &mut self.decoder,
+                    cache: &mut self.cache,
+                    whole: &mut self.whole,
+                    key: &self.plan.hash_key,
+                    frames: &mut self.frames,
+                    cycle: &mut self.cycle,
+                    footing: self.footings.of(&partition),
+                    number: self.cycles.next_number(),
+                    full: false,
+                };
+                reading.take(now, partition, &record)
+            }
             Some(Err(error)) => {
                 if error.rdkafka_error_code() == Some(RDKafkaErrorCode::UnknownTopicOrPartition) {
                     self.plan.gate.set(ReadyState::Starting("a source topic does not exist yet"));
@@ -254,6 +286,9 @@ impl Member {
         for (partition, offset) in &whole.reached {
             let added = offsets.add_partition_offset(&partition.topic, partition.number, Offset::Offset(*offset));
             added.unwrap_or_else(|error| tracing::warn!(%error, "an offset that can't be"));
+            if let Some(mut element) = offsets.find_partition(&partition.topic, partition.number) {
+                element.set_metadata(note(self.footings.of(partition).id));
+            }
         }
         if offsets.count() > 0
             && let Err(error) = self.consumer.commit(&offsets, mode)
@@ -267,7 +302,7 @@ impl Member {
     fn answer_group(&mut self) {
         while let Some(event) = self.consumer.context().assignments.next() {
             match event {
-                GroupEvent::Assigned(partitions) => self.assign(&partitions),
+                GroupEvent::Assigned(partitions) => self.assign(partitions),
                 GroupEvent::Revoked(partitions) => {
                     self.finish(Deadline::after(LEAVE_WAIT));
                     self.give_up(&partitions);
@@ -277,49 +312,74 @@ impl Member {
         }
     }
 
-    fn assign(&mut self, partitions: &[Partition]) {
-        let mut list = TopicPartitionList::new();
-        for partition in partitions {
-            list.add_partition(&partition.topic, partition.number);
-        }
-        let start = self.start(&list).unwrap_or_else(|error| {
-            tracing::warn!(%error, "committed offsets are not known yet; starting where the group's setting says");
-            list
-        });
-        if let Err(error) = self.consumer.incremental_assign(&start) {
-            tracing::error!(%error, "source partitions could not be assigned");
+    /// Reads assigned partitions from where they begin, or later, when Kafka says where that is.
+    fn assign(&mut self, partitions: Vec<Partition>) {
+        let sources = &self.plan.sources;
+        let began = starting::begin(&self.consumer, sources, &partitions, &mut self.footings);
+        if let Err(error) = began {
+            tracing::warn!(%error, "where source partitions begin is not known yet; trying again");
+            self.plan.gate.set(ReadyState::Starting("reading committed offsets"));
+            return self.waiting.extend(partitions);
         }
         tracing::info!(partitions = partitions.len(), "source partitions assigned");
         self.plan.gate.set(ReadyState::Ready);
     }
 
-    /// Where to read on; where nothing is committed, where the source wants to start. A start at the end is committed at
-    /// once, so that nothing that arrives before the first commit can be skipped by a restart.
-    fn start(&self, list: &TopicPartitionList) -> Result<TopicPartitionList, KafkaError> {
-        let timeout = Duration::from_secs(10);
-        let mut committed = self.consumer.committed_offsets(list.clone(), timeout)?;
-        let mut pinned = TopicPartitionList::new();
-        for element in list.elements() {
-            let (topic, number) = (element.topic(), element.partition());
-            let known = committed
-                .find_partition(topic, number)
-                .is_some_and(|found| matches!(found.offset(), Offset::Offset(_)));
-            if known {
-                continue;
-            }
-            let source = self.plan.sources.iter().find(|source| &*source.topic == topic);
-            let (low, high) = self.consumer.fetch_watermarks(topic, number, timeout)?;
-            let from = match source.map(|source| source.start) {
-                Some(Start::Latest) => high,
-                Some(Start::Earliest) | None => low,
-            };
-            committed.set_partition_offset(topic, number, Offset::Offset(from))?;
-            pinned.add_partition_offset(topic, number, Offset::Offset(from))?;
+    /// Now and then: partitions that still wait begin, and topics that were created anew begin again.
+    fn look_after_topics(&mut self) {
+        let since = clock::monotonic().saturating_duration_since(self.looked_at);
+        let interval = if self.waiting.is_empty() { TOPICS_INTERVAL } else { RETRY_INTERVAL };
+        if since < interval {
+            return;
         }
-        if pinned.count() > 0 {
-            self.consumer.commit(&pinned, CommitMode::Sync)?;
+        self.looked_at = clock::monotonic();
+        if !self.waiting.is_empty() {
+            let waiting = std::mem::take(&mut self.waiting);
+            return self.assign(waiting);
         }
-        Ok(committed)
+        match starting::outlived(&self.consumer, &self.footings) {
+            Ok(outlived) if outlived.is_empty() => {}
+            Ok(outlived) => self.begin_anew(&outlived),
+            Err(error) => tracing::debug!(%error, "topic ids could not be looked up"),
+        }
+    }
+
+    /// Offsets went back. Either the topic is another one by now, or its broker has lost what it had.
+    fn went_back(&mut self, partition: Partition, offset: i64) {
+        let outlived = starting::outlived(&self.consumer, &self.footings).unwrap_or_default();
+        if outlived.iter().any(|(other, _)| *other == partition) {
+            return self.begin_anew(&outlived);
+        }
+        let footing = self.footings.of(&partition);
+        sources::offsets_went_back(&partition.topic, partition.number, footing.next.unwrap_or(0), offset);
+        self.forget(std::slice::from_ref(&partition));
+        let footing = Footing { course: Course::SetByOperator, next: None, ..footing };
+        self.begin_again(partition, footing, Offset::Offset(offset));
+    }
+
+    fn begin_anew(&mut self, outlived: &[(Partition, TopicId)]) {
+        let partitions: Vec<Partition> = outlived.iter().map(|(partition, _)| partition.clone()).collect();
+        self.forget(&partitions);
+        for (partition, id) in outlived {
+            sources::topic_recreated(&partition.topic, partition.number, *id);
+            let footing = Footing { id: *id, ..Footing::default() };
+            self.begin_again(partition.clone(), footing, Offset::Beginning);
+        }
+        self.plan.gate.set(ReadyState::Ready);
+    }
+
+    /// What was read of them is written; how far that was doesn't count any more.
+    fn forget(&mut self, partitions: &[Partition]) {
+        self.seal();
+        self.cycles.forget(partitions);
+        self.uncommitted.reached.retain(|partition, _| !partitions.contains(partition));
+    }
+
+    fn begin_again(&mut self, partition: Partition, footing: Footing, from: Offset) {
+        if let Err(error) = starting::begin_again(&self.consumer, &partition, from) {
+            tracing::error!(%error, topic = &*partition.topic, partition = partition.number, "could not begin again");
+        }
+        self.footings.set(partition, footing);
     }
 
     fn give_up(&mut self, partitions: &[Partition]) {
@@ -328,6 +388,8 @@ impl Member {
         self.cycle.reached.retain(|partition, _| !partitions.contains(partition));
         self.cycles.forget(partitions);
         self.uncommitted.reached.retain(|partition, _| !partitions.contains(partition));
+        self.waiting.retain(|partition| !partitions.contains(partition));
+        self.footings.forget(partitions);
         let mut list = TopicPartitionList::new();
         for partition in partitions {
             list.add_partition(&partition.topic, partition.number);

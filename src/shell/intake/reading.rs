@@ -1,7 +1,7 @@
 //! One record on its way: decoded, routed, into its frames, or to the dead letters.
 //!
 //! A record is taken or refused as a whole, except that events which no route wants make a dead letter of a record whose
-//! other events go their way; within their window a replay of it repeats none of those.
+//! other events go their way. That letter names the events it is about, and a replay of it is a replay of those alone.
 
 use std::time::Duration;
 
@@ -11,7 +11,8 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 
 use super::cache::{Cache, Sent};
 use super::cycle::{Acks, Cycle};
-use super::dead_letter::letter;
+use super::dead_letter::{Failure, letter};
+use super::footing::Footing;
 use super::whole::{Part, Whole};
 use super::{Frames, Plan, Planned};
 use crate::config;
@@ -19,12 +20,10 @@ use crate::event::{Coverage, Decoder, Event, FrameBuilder, HashKey, Record, Time
 use crate::lane::Outcome;
 use crate::route::{Seen, Source};
 use crate::shell::kafka::Partition;
+use crate::shell::letters::{Events, Replaying};
 
 /// Observations in one frame at most.
 const FRAME_ITEMS_MAX: u32 = 20_000;
-
-/// A dead letter keeps this much of its record's key.
-const LETTER_KEY_BYTES_MAX: usize = 4 * 1024;
 
 /// What a poll gave.
 pub(super) enum Next {
@@ -32,6 +31,11 @@ pub(super) enum Next {
     /// A frame has reached its size.
     Full,
     Nothing,
+    /// A record stands before what has been read already; it was not taken.
+    Back {
+        partition: Partition,
+        offset: i64,
+    },
 }
 
 /// One record on its way into its frames.
@@ -45,21 +49,24 @@ pub(super) struct Reading<'m> {
     pub(super) key: &'m HashKey,
     pub(super) frames: &'m mut Frames,
     pub(super) cycle: &'m mut Cycle,
+    pub(super) footing: Footing,
     pub(super) number: u64,
     pub(super) full: bool,
 }
 
 impl Reading<'_> {
-    pub(super) fn take(mut self, now: Timestamp, record: &BorrowedMessage<'_>) -> Next {
-        let partition = Partition { topic: record.topic().into(), number: record.partition() };
+    pub(super) fn take(mut self, now: Timestamp, partition: Partition, record: &BorrowedMessage<'_>) -> Next {
         self.cycle.report.records += 1;
         let place = self.plan.sources.iter().position(|source| &*source.topic == record.topic());
         let outcome = place.map(|place| self.decode(now, place, &partition, record));
         self.cycle.reached.insert(partition, record.offset() + 1);
         match outcome {
             Some(Ok(())) => {}
-            Some(Err(refused)) => self.refuse(now, record, &refused),
-            None => self.refuse(now, record, &Refused::new("no_source", "no source reads this topic", 1)),
+            Some(Err(refused)) => {
+                let format = place.map_or("", |place| self.plan.sources[place].format.as_str());
+                self.refuse(now, record, format, &refused);
+            }
+            None => self.refuse(now, record, "", &Refused::whole("no_source", "no source reads this topic")),
         }
         if self.full { Next::Full } else { Next::Read }
     }
@@ -75,37 +82,48 @@ impl Reading<'_> {
         let bytes = record.payload().map_or(0, <[u8]>::len);
         if bytes > source.record_bytes_max {
             let error = format!("{bytes} bytes; {} takes at most {}", source.name, source.record_bytes_max);
-            return Err(Refused::new("too_large", &error, 1));
+            return Err(Refused::whole("too_large", &error));
         }
-        let at = record.timestamp().to_millis().map_or(now, Timestamp::from_signed_millis);
-        let seen = Seen { offset: record.offset(), at, old: now.since(at) > source.max_age };
         let headers: Vec<(&str, &[u8])> = record
             .headers()
             .map(|headers| headers.iter().map(|header| (header.key, header.value.unwrap_or_default())).collect())
             .unwrap_or_default();
+        let replaying = Replaying::of(&headers);
+        self.cycle.report.replayed += u64::from(replaying.is_some());
+        let seen = seen(now, source, record, replaying.as_ref());
         let raw = Record { payload: record.payload(), headers: &headers };
-        let Self { plan, rules, decoder, cache, whole, frames, full, .. } = self;
+        let Self { plan, rules, decoder, cache, whole, frames, full, footing, .. } = self;
         whole.begin();
-        let mut unrouted = 0;
+        let replaying = replaying.as_ref();
+        let is_meant = |event: &Event<'_>| replaying.is_none_or(|replaying| replaying.events.holds(event.index));
+        let (mut unrouted, mut unrouted_events, mut left_out) = (0, Events::none(), 0);
         let events = decoder
             .decode(&source.format, raw, &mut |event| match source.route(event) {
+                Some(_) | None if !is_meant(event) => left_out += 1,
                 Some(rule) => {
-                    let framing = Framing { plan, cache, whole, frames, full, partition };
+                    let footing = *footing;
+                    let framing = Framing { plan, cache, whole, frames, full, partition, footing, replaying };
                     framing.add(now, source, rule, &rules[place][rule], event, seen);
                 }
-                None => unrouted += 1,
+                None => {
+                    unrouted += 1;
+                    unrouted_events.add(event.index);
+                }
             })
-            .map_err(|refusal| Refused::new(refusal.reason(), &refusal.to_string(), 1))?;
+            .map_err(|refusal| Refused::whole(refusal.reason(), &refusal.to_string()))?;
         self.snapshots(now, source, partition);
         let events = events as u64;
         self.cycle.report.consumed += events.saturating_sub(unrouted);
+        if left_out > 0 {
+            self.cycle.report.settle(Outcome::Suppressed, "not_replayed", left_out);
+        }
         if events == 0 {
             self.cycle.report.consumed += 1;
             self.cycle.report.settle(Outcome::Suppressed, "empty", 1);
         }
         if unrouted > 0 {
             let error = format!("{unrouted} of {events} events match no route of {}", source.name);
-            return Err(Refused::new("no_route", &error, unrouted));
+            return Err(Refused { reason: "no_route", error: error.into(), count: unrouted, events: unrouted_events });
         }
         Ok(())
     }
@@ -124,16 +142,17 @@ impl Reading<'_> {
         }
     }
 
-    fn refuse(&mut self, now: Timestamp, record: &BorrowedMessage<'_>, refused: &Refused) {
-        let letter = letter(record, refused.reason, &refused.error, now, self.plan.kafka.topics.message_bytes_max);
-        let base = BaseRecord::with_opaque_to(&self.plan.names.dead_letters, Box::new(self.number))
-            .payload(&letter.value)
-            .headers(letter.headers);
-        let key = record.key().unwrap_or_default();
-        write(self.producer, base.key(&key[..key.len().min(LETTER_KEY_BYTES_MAX)]));
+    fn refuse(&mut self, now: Timestamp, record: &BorrowedMessage<'_>, format: &'static str, refused: &Refused) {
+        let failure = Failure { reason: refused.reason, error: &refused.error, format, events: &refused.events, now };
+        let letter = letter(record, &failure, self.plan.kafka.topics.message_bytes_max);
+        let mut base: BaseRecord<'_, [u8], [u8], Box<u64>> =
+            BaseRecord::with_opaque_to(&self.plan.names.dead_letters, Box::new(self.number)).headers(letter.headers);
+        base.key = letter.key;
+        base.payload = letter.value.as_deref();
+        write(self.producer, base);
         self.cycle.writes += 1;
-        self.cycle.report.consumed += refused.events;
-        self.cycle.report.settle(Outcome::DeadLettered, refused.reason, refused.events);
+        self.cycle.report.consumed += refused.count;
+        self.cycle.report.settle(Outcome::DeadLettered, refused.reason, refused.count);
         tracing::debug!(
             reason = refused.reason,
             topic = record.topic(),
@@ -144,16 +163,25 @@ impl Reading<'_> {
     }
 }
 
-/// Why a record becomes a dead letter, and how many events it stands for.
+/// What the record says of its time. A replay keeps its first one, and is never too old: somebody has asked for it.
+fn seen(now: Timestamp, source: &Source, record: &BorrowedMessage<'_>, replaying: Option<&Replaying>) -> Seen {
+    let own = record.timestamp().to_millis().map_or(now, Timestamp::from_signed_millis);
+    let at = replaying.and_then(|replaying| replaying.at).unwrap_or(own);
+    Seen { offset: record.offset(), at, old: replaying.is_none() && now.since(at) > source.max_age }
+}
+
+/// Why a record becomes a dead letter, which of its events are meant, and how many those count as.
 struct Refused {
     reason: &'static str,
     error: Box<str>,
-    events: u64,
+    count: u64,
+    events: Events,
 }
 
 impl Refused {
-    fn new(reason: &'static str, error: &str, events: u64) -> Self {
-        Self { reason, error: error.into(), events }
+    /// All of it, and it counts as one.
+    fn whole(reason: &'static str, error: &str) -> Self {
+        Self { reason, error: error.into(), count: 1, events: Events::All }
     }
 }
 
@@ -165,19 +193,24 @@ struct Framing<'m> {
     frames: &'m mut Frames,
     full: &'m mut bool,
     partition: &'m Partition,
+    footing: Footing,
+    replaying: Option<&'m Replaying>,
 }
 
 impl Framing<'_> {
     fn add(self, now: Timestamp, source: &Source, place: usize, planned: &Planned, event: &Event<'_>, seen: Seen) {
         let rule = &source.rules[place];
-        let observation = rule.observe(planned.hash, event, seen);
-        if event.coverage == Coverage::Whole {
-            self.whole.add(place, &observation);
+        let mut observation = rule.observe(planned.hash, event, seen);
+        match self.replaying {
+            Some(replaying) => observation.identity = replaying.identity(&self.plan.hash_key, observation.identity),
+            // What is replayed says how things were, not how they are.
+            None if event.coverage == Coverage::Whole => self.whole.add(place, &observation),
+            None => {}
         }
         debug_assert_eq!(Some(&planned.ledger_partition), self.plan.lanes.get(&rule.lane));
         let frames = self.frames.entry((self.partition.clone(), rule.lane.clone())).or_default();
         if frames.last().is_none_or(|frame| is_full(frame, &self.plan.intake)) {
-            frames.push(FrameBuilder::default());
+            frames.push(FrameBuilder::of(self.footing.id, self.footing.course));
         }
         let Some(frame) = frames.last_mut() else { return };
         match self.cache.note(now, &observation) {

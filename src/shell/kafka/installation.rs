@@ -73,6 +73,11 @@ pub fn install(kafka: &config::Kafka, names: &Names, lanes: &[&str]) -> Result<I
     checked(record, kafka)
 }
 
+/// The installation as it stands; none before the first start. Blocks, and writes nothing.
+pub fn installed(kafka: &config::Kafka, names: &Names) -> Result<Option<Installation>, InstallationError> {
+    read(kafka, names)?.map(|record| checked(record, kafka)).transpose()
+}
+
 fn read(kafka: &config::Kafka, names: &Names) -> Result<Option<Record>, InstallationError> {
     let mut found = None;
     read_partition(kafka, &names.state, 0, TIMEOUT, |key, value| {

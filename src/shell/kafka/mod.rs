@@ -6,14 +6,16 @@
 mod context;
 mod installation;
 mod reader;
+mod topic_ids;
 mod topics;
 
 use rdkafka::ClientConfig;
 
 pub(super) use context::log;
 pub use context::{Assignments, GroupContext, GroupEvent, Partition, QuietContext};
-pub use installation::{Installation, InstallationError, install};
-pub use reader::{ReadError, read_partition};
+pub use installation::{Installation, InstallationError, install, installed};
+pub use reader::{ReadError, read_partition, scan_partition};
+pub use topic_ids::topic_ids;
 pub use topics::{TopicError, TopicState, create_topics, list_topics, trim};
 
 use crate::config;
@@ -46,6 +48,11 @@ impl Names {
     /// Fences every earlier owner of a ledger partition.
     pub fn transactional_id(&self, partition: i32) -> String {
         format!("{}.lane.{partition}", self.namespace)
+    }
+
+    /// Fences every other replay of dead letters.
+    pub fn replay_id(&self) -> String {
+        format!("{}.dead-letters.replay", self.namespace)
     }
 
     /// Fences every other instance that is just starting.
@@ -126,6 +133,15 @@ pub fn bounded_producer_config(kafka: &config::Kafka, message_timeout: std::time
     client.set("enable.gapless.guarantee", "false");
     client.set("message.timeout.ms", message_timeout.as_millis().to_string());
     client.set("linger.ms", "0");
+    client
+}
+
+/// The transactional producer of replays: what it leaves open keeps readers of the source topics waiting, so it may not be
+/// open for long; and records are as large as their topics take them.
+pub fn replay_config(kafka: &config::Kafka, transactional_id: &str) -> ClientConfig {
+    let mut client = transactional_config(kafka, transactional_id);
+    client.set("transaction.timeout.ms", "10000");
+    client.set("message.max.bytes", "100000000");
     client
 }
 

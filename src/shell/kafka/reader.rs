@@ -1,9 +1,10 @@
-//! Reading a compacted partition from its beginning to its true end.
+//! Reading partitions: a compacted one from its beginning to its true end, or any one from somewhere to where it ends now.
 //!
 //! A `read_committed` reader ends at the last stable offset. So first we wait until that is the high watermark (no
 //! transaction of a predecessor is open any more), then read until the end-of-partition event; positions and watermarks do
 //! not tell, because a partition's last record may be a commit marker that no reader sees.
 
+use std::ops::ControlFlow;
 use std::time::Duration;
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -19,6 +20,9 @@ use crate::shell::clock::Deadline;
 
 /// How long one request may take.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long a scan waits for the next record.
+const SILENCE_MAX: Duration = Duration::from_secs(30);
 
 /// Why a partition could not be read whole.
 #[derive(Debug, Error)]
@@ -60,6 +64,48 @@ pub fn read_partition(
     };
     close(consumer);
     whole
+}
+
+/// Shows the committed records of a partition to `on_record`, in order, from the first at or after `from` to where the
+/// partition ends when this begins, or until it has seen enough. What has no end, such as a topic that is written all the
+/// time, ends all the same; an open transaction is not waited for.
+pub fn scan_partition(
+    kafka: &config::Kafka,
+    topic: &str,
+    partition: i32,
+    from: i64,
+    mut on_record: impl FnMut(&BorrowedMessage<'_>) -> ControlFlow<()>,
+) -> Result<(), ReadError> {
+    let failed = |error| ReadError::Kafka { topic: topic.to_owned(), partition, error };
+    let consumer: BaseConsumer<QuietContext> =
+        reader_config(kafka).create_with_context(QuietContext).map_err(failed)?;
+    let (low, end) = consumer.fetch_watermarks(topic, partition, REQUEST_TIMEOUT).map_err(failed)?;
+    if from >= end {
+        return Ok(());
+    }
+    let mut assignment = TopicPartitionList::new();
+    assignment.add_partition_offset(topic, partition, Offset::Offset(from.max(low))).map_err(failed)?;
+    consumer.assign(&assignment).map_err(failed)?;
+    let mut deadline = Deadline::after(SILENCE_MAX);
+    let scanned = loop {
+        match consumer.poll(Duration::from_millis(100)) {
+            Some(Ok(record)) if record.offset() >= end => break Ok(()),
+            Some(Ok(record)) => {
+                deadline = Deadline::after(SILENCE_MAX);
+                if on_record(&record).is_break() || record.offset() + 1 >= end {
+                    break Ok(());
+                }
+            }
+            Some(Err(KafkaError::PartitionEOF(_))) => break Ok(()),
+            Some(Err(error)) => tracing::debug!(%error, topic, partition, "while reading a partition"),
+            None => {}
+        }
+        if deadline.has_passed() {
+            break Err(ReadError::TimedOut { topic: topic.to_owned(), partition });
+        }
+    };
+    close(consumer);
+    scanned
 }
 
 /// Closing a consumer takes a tenth of a second, and nobody needs to wait for it.

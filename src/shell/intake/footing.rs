@@ -1,0 +1,168 @@
+//! Where each of our source partitions stands: in which life of its topic, who said where to begin, and how far it is read.
+//!
+//! Every offset that we commit carries the id of its topic in its metadata. So a commit of a former life is recognised and
+//! void, and one that an operator has set (no metadata of ours) is known for what it is. While we read, a partition whose
+//! offsets suddenly go back, or whose topic has another id, begins again from its beginning.
+
+use std::collections::BTreeMap;
+
+use crate::event::{Course, TopicId};
+use crate::shell::kafka::Partition;
+
+/// What our commits begin their metadata with.
+const NOTE: &str = "topic-id=";
+
+/// One partition that is being read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Footing {
+    pub id: TopicId,
+    pub course: Course,
+    /// The next offset to be read; none before the first record.
+    pub next: Option<i64>,
+}
+
+/// What the group knows of a partition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Committed<'a> {
+    Nothing,
+    At { offset: i64, metadata: &'a str },
+}
+
+/// Where to begin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Begin {
+    /// Where its source's config says: nobody has read it before.
+    AsConfigured,
+    At {
+        offset: i64,
+        course: Course,
+    },
+    /// From its beginning: what was committed belongs to a topic that was deleted.
+    Anew,
+}
+
+/// What the next record of a partition is to what was read before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    Onward,
+    /// It stands before what has been read already.
+    Back,
+}
+
+/// The metadata of a commit.
+pub fn note(id: TopicId) -> String {
+    format!("{NOTE}{id}")
+}
+
+/// Where a partition of the topic with this id begins.
+pub fn begin(id: TopicId, committed: Committed<'_>) -> Begin {
+    let Committed::At { offset, metadata } = committed else { return Begin::AsConfigured };
+    let Some(noted) = metadata.strip_prefix(NOTE) else {
+        return Begin::At { offset, course: Course::SetByOperator };
+    };
+    let same = noted == id.to_string() || noted == TopicId::UNKNOWN.to_string() || !id.is_known();
+    if same { Begin::At { offset, course: Course::Onward } } else { Begin::Anew }
+}
+
+/// All partitions that are being read.
+#[derive(Debug, Default)]
+pub struct Footings(BTreeMap<Partition, Footing>);
+
+impl Footings {
+    pub fn set(&mut self, partition: Partition, footing: Footing) {
+        self.0.insert(partition, footing);
+    }
+
+    /// Nothing is known of what isn't ours.
+    pub fn of(&self, partition: &Partition) -> Footing {
+        self.0.get(partition).copied().unwrap_or_default()
+    }
+
+    /// Notes that a record is about to be read.
+    pub fn step(&mut self, partition: &Partition, offset: i64) -> Step {
+        let Some(footing) = self.0.get_mut(partition) else { return Step::Onward };
+        if footing.next.is_some_and(|next| offset < next) {
+            return Step::Back;
+        }
+        footing.next = Some(offset + 1);
+        Step::Onward
+    }
+
+    pub fn forget(&mut self, partitions: &[Partition]) {
+        self.0.retain(|partition, _| !partitions.contains(partition));
+    }
+
+    /// The topics that are being read, each once.
+    pub fn topics(&self) -> Vec<&str> {
+        let mut topics: Vec<&str> = self.0.keys().map(|partition| &*partition.topic).collect();
+        topics.dedup();
+        topics
+    }
+
+    /// Partitions whose topic has another id by now. A topic that is gone is left to the group.
+    pub fn outlived(&self, ids: &BTreeMap<Box<str>, TopicId>) -> Vec<(Partition, TopicId)> {
+        let other = |(partition, footing): (&Partition, &Footing)| {
+            let id = *ids.get(&partition.topic)?;
+            let differs = id.is_known() && footing.id.is_known() && id != footing.id;
+            differs.then(|| (partition.clone(), id))
+        };
+        self.0.iter().filter_map(other).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ID: TopicId = TopicId::from_u128(7);
+    const OTHER: TopicId = TopicId::from_u128(8);
+
+    fn partition(number: i32) -> Partition {
+        Partition { topic: "t".into(), number }
+    }
+
+    #[test]
+    fn a_commit_counts_for_the_life_of_the_topic_that_it_names() {
+        let (ours, former, unnamed) = (note(ID), note(OTHER), note(TopicId::UNKNOWN));
+        let onward = Begin::At { offset: 5, course: Course::Onward };
+        let by_hand = Begin::At { offset: 5, course: Course::SetByOperator };
+        let rows = [
+            ("nothing is committed", ID, None, Begin::AsConfigured),
+            ("our own commit", ID, Some(&*ours), onward),
+            ("of a topic that was deleted", ID, Some(&*former), Begin::Anew),
+            ("from a broker that had no ids", ID, Some(&*unnamed), onward),
+            ("by a broker that has none any more", TopicId::UNKNOWN, Some(&*former), onward),
+            ("set by an operator", ID, Some(""), by_hand),
+            ("set by another program", ID, Some("x"), by_hand),
+        ];
+        for (sentence, id, metadata, wanted) in rows {
+            let committed = metadata.map_or(Committed::Nothing, |metadata| Committed::At { offset: 5, metadata });
+            assert_eq!(begin(id, committed), wanted, "{sentence}");
+        }
+    }
+
+    #[test]
+    fn a_step_back_is_noticed_and_changes_nothing() {
+        let mut footings = Footings::default();
+        footings.set(partition(0), Footing { id: ID, ..Footing::default() });
+        let steps = [5, 6, 9, 8, 10].map(|offset| footings.step(&partition(0), offset));
+        assert_eq!(steps, [Step::Onward, Step::Onward, Step::Onward, Step::Back, Step::Onward]);
+        assert_eq!(footings.step(&partition(1), 0), Step::Onward, "what isn't ours is somebody else's");
+    }
+
+    #[test]
+    fn a_topic_with_another_id_has_outlived_its_footing_but_one_that_is_gone_has_not() {
+        let mut footings = Footings::default();
+        for number in 0..2 {
+            footings.set(partition(number), Footing { id: ID, ..Footing::default() });
+        }
+        let ids = |id| BTreeMap::from([("t".into(), id)]);
+        assert_eq!(footings.topics(), ["t"]);
+        assert_eq!(footings.outlived(&ids(OTHER)), [(partition(0), OTHER), (partition(1), OTHER)]);
+        for known in [ids(ID), ids(TopicId::UNKNOWN), BTreeMap::new()] {
+            assert_eq!(footings.outlived(&known), [], "{known:?}");
+        }
+        footings.forget(&[partition(0), partition(1)]);
+        assert_eq!(footings.topics().len(), 0);
+    }
+}
