@@ -76,7 +76,11 @@ impl Daemon {
         let stop = Arc::new(Stop { threads: AtomicBool::new(false), tasks });
         let names = Names::new(&config.kafka.namespace);
         let now: courier::client::Clock = Arc::new(clock::now);
-        let client = Arc::new(Client::new(&config.missive, now)?);
+        let client = Client::new(&config.missive, now)?;
+        let client = Arc::new(match &config.kafka.instance {
+            Some(instance) => client.named(instance),
+            None => client,
+        });
         let mut servers = Vec::new();
 
         let admin_listener = listen("admin", config.admin.listen).await?;
