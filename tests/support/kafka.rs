@@ -53,9 +53,20 @@ pub fn unique(prefix: &str) -> String {
 
 /// Creates a topic with one replica, and returns when the broker says it is there.
 pub fn create_topic(bootstrap: &str, name: &str, partitions: i32, settings: &[(&str, &str)]) {
+    create_replicated_topic(bootstrap, name, partitions, 1, settings);
+}
+
+/// The same with more replicas, for a cluster.
+pub fn create_replicated_topic(
+    bootstrap: &str,
+    name: &str,
+    partitions: i32,
+    replicas: i32,
+    settings: &[(&str, &str)],
+) {
     let admin: AdminClient<DefaultClientContext> =
         ClientConfig::new().set("bootstrap.servers", bootstrap).create().expect("an admin client");
-    let mut topic = NewTopic::new(name, partitions, TopicReplication::Fixed(1));
+    let mut topic = NewTopic::new(name, partitions, TopicReplication::Fixed(replicas));
     for (key, value) in settings {
         topic = topic.set(key, value);
     }

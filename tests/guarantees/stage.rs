@@ -1,0 +1,286 @@
+//! The stage of a guarantee: a real Kafka, the stand-in for Missive, and any number of instances of the daemon, each a process.
+//!
+//! The limits are Missive's own; request and send times are short, so that a successor has not long to wait for what its
+//! predecessor may have on the wire. [`Stage::conclude`] is how every trial ends: all is told, the audit is clean, one line.
+
+use std::cell::RefCell;
+use std::fs;
+use std::io::Write as _;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::audit::{Books, Findings, Limits, Request, audit};
+use crate::scene::Daemon;
+use crate::support::config::{Config, Draft, TOKEN};
+use crate::support::daemon::{Process, SOON};
+use crate::support::wait::{Deadline, eventually, moment};
+use crate::support::{http, kafka, kcat};
+use crate::workload::{STREAMS, Workload};
+
+/// The token of the lane `busy`.
+const BUSY_TOKEN: &str = "missive_pat-for-tests-busy";
+/// How long the last news of a workload may take to be told.
+const ALL_TOLD: Duration = Duration::from_secs(150);
+/// How long a look at the ledger is worth.
+const LOOK: Duration = Duration::from_millis(250);
+/// Requests that a dead sender can leave in doubt in each of the two lanes.
+const IN_DOUBT_A_KILL: usize = 2 * 5;
+
+/// What a trial was made of, for its line and for what it may leave in doubt.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Disturbed {
+    /// Times that a sender ended, or lost its partition, without draining.
+    pub kills: usize,
+    /// Times that the stand-in failed on purpose in a way that leaves a delivery in doubt.
+    pub faults: usize,
+}
+
+impl Disturbed {
+    pub const fn kills(kills: usize) -> Self {
+        Self { kills, faults: 0 }
+    }
+}
+
+pub struct Stage {
+    pub kafka: String,
+    pub namespace: String,
+    pub missive: Missive,
+    replicas: i32,
+    settings: String,
+    token_file: PathBuf,
+    _dir: tempfile::TempDir,
+}
+
+impl Stage {
+    /// On the Kafka that tests share; `None` after having said that this test is skipped.
+    pub fn new() -> Option<Self> {
+        let kafka = kafka::bootstrap()?;
+        kcat::available().then(|| Self::on(&kafka, 1))
+    }
+
+    /// On a given Kafka, with so many replicas of each topic.
+    pub fn on(kafka: &str, replicas: i32) -> Self {
+        let dir = tempfile::Builder::new().prefix("missived-guarantee").tempdir().expect("a folder");
+        let token_file = dir.path().join("token");
+        fs::write(&token_file, TOKEN).expect("the token is written");
+        let stage = Self {
+            kafka: kafka.to_owned(),
+            namespace: kafka::unique("g"),
+            missive: Missive::start(),
+            replicas,
+            settings: String::new(),
+            token_file,
+            _dir: dir,
+        };
+        for stream in STREAMS {
+            let name = format!("{}-{}", stage.namespace, stream.topic);
+            kafka::create_replicated_topic(kafka, &name, 3, replicas, &[]);
+        }
+        // on the wire for a moment, as over a network
+        stage.missive.fault(&json!({"fault": "latency", "ms": 20, "jitter_ms": 80}));
+        stage
+    }
+
+    /// More lines for each instance's config, by their full keys: `run.drain_deadline = "5s"`.
+    pub fn with(mut self, settings: &str) -> Self {
+        self.settings = format!("{settings}\n");
+        self
+    }
+
+    /// The config of an instance. One with a name of its own keeps its partitions over a restart; a `dynamic` one has a
+    /// name that its group doesn't know.
+    pub fn config(&self, instance: &str) -> Config {
+        Draft::new(&self.kafka, &self.missive.url)
+            .namespace(&self.namespace)
+            .toml(&format!("{}{CONFIG}", self.settings)
+                .replace("{instance}", instance)
+                .replace("{replicas}", &self.replicas.to_string())
+                .replace("{busy_token}", BUSY_TOKEN)
+                .replace("{token_file}", self.token_file.to_str().expect("scratch paths are UTF-8")))
+    }
+
+    pub fn set_token(&self, token: &str) {
+        fs::write(&self.token_file, token).expect("the token is written");
+    }
+
+    pub fn workload(&self, seed: u64, rate: u64) -> Workload {
+        Workload::start(&self.kafka, &self.namespace, seed, rate)
+    }
+
+    pub fn audit(&self, books: &Books) -> Findings {
+        audit(books, &self.missive.ledger(), &Limits::default())
+    }
+
+    /// Waits until everything is told, holds the audit, and prints its line.
+    pub fn conclude(&self, trial: &str, books: &Books, disturbed: Disturbed) -> Findings {
+        let deadline = Deadline::after(ALL_TOLD);
+        while !deadline.passed() && !self.audit(books).lost.is_empty() {
+            moment(LOOK);
+        }
+        eventually(SOON, "quiet stand-in", || self.missive.ledger().iter().all(Request::is_settled).then_some(()));
+        let found = self.audit(books);
+        say(&format!("{trial}: {} kills, {found}", disturbed.kills));
+        assert!(found.is_clean(), "{trial}: {found}");
+        let allowed = disturbed.kills * IN_DOUBT_A_KILL + disturbed.faults;
+        assert!(found.in_doubt.len() <= allowed, "{trial}: at most {allowed} may be in doubt: {:?}", found.in_doubt);
+        let letters = kcat::consume(&self.kafka, &format!("{}.dead-letters", self.namespace));
+        assert!(letters.is_empty(), "{trial}: nothing of this can't be told: {letters:?}");
+        found
+    }
+}
+
+/// A line that is seen although libtest captures what tests print.
+pub fn say(line: &str) {
+    std::io::stderr().write_all(format!("guarantees: {line}\n").as_bytes()).expect("stderr takes a line");
+}
+
+/// A number from the environment.
+pub fn number(name: &str, default: u64) -> u64 {
+    let parse = |text: String| text.parse().unwrap_or_else(|e| panic!("{name}={text}: {e}"));
+    std::env::var(name).map_or(default, parse)
+}
+
+/// A daemon that runs and is ready.
+pub fn run(config: &Config) -> Daemon {
+    let daemon = Daemon::start(config.path());
+    daemon.until_ready(crate::scene::LATER);
+    daemon
+}
+
+/// The stand-in for Missive, and what it was asked so far.
+pub struct Missive {
+    _process: Process,
+    pub url: String,
+    address: SocketAddr,
+    seen: RefCell<Vec<Request>>,
+}
+
+impl Missive {
+    fn start() -> Self {
+        let channels = STREAMS.map(|stream| format!("account={},type=text", stream.account));
+        let mut args = vec!["sandbox", "--listen", "127.0.0.1:0", "--token", TOKEN, "--token", BUSY_TOKEN];
+        channels.iter().for_each(|channel| args.extend(["--channel", channel]));
+        let process = Process::spawn(&args, &[]);
+        let line = process.wait_for_line("listening on http://", SOON);
+        let url = line.split_whitespace().find(|word| word.starts_with("http://")).expect("a URL").to_owned();
+        Self { _process: process, address: http::address_of(&url), url, seen: RefCell::default() }
+    }
+
+    pub fn fault(&self, fault: &Value) {
+        let json = [("Content-Type", "application/json")];
+        let answer = http::post(self.address, "/control/faults", &json, fault.to_string().as_bytes()).expect("an answer");
+        assert_eq!(answer.status, 200, "{fault}: {}", answer.text());
+    }
+
+    pub fn clear_faults(&self) {
+        http::request(self.address, "DELETE", "/control/faults", &[], b"").expect("an answer");
+    }
+
+    /// Every request so far, in the order of arrival.
+    pub fn ledger(&self) -> Vec<Request> {
+        let mut seen = self.seen.borrow_mut();
+        // what can't change any more needs no second look
+        let settled = seen.iter().take_while(|request| request.is_settled()).count();
+        seen.truncate(settled);
+        loop {
+            let after = seen.last().map_or(0, |request| request.id);
+            let page = http::get(self.address, &format!("/control/ledger?limit=1000&after={after}")).expect("an answer");
+            let page = page.json();
+            assert_eq!(page["fallen_out"], 0, "the ledger holds all of a trial");
+            seen.extend(page["entries"].as_array().expect("a list").iter().map(Request::of));
+            if page["next_after"].is_null() {
+                return seen.clone();
+            }
+        }
+    }
+
+    /// Waits until so many more requests have been accepted than now.
+    pub fn wait_for_more(&self, count: usize, within: Duration) {
+        let accepted = || self.ledger().iter().filter(|request| request.verdict == "accepted").count();
+        let before = accepted();
+        eventually(within, &format!("{count} more messages"), || (accepted() >= before + count).then_some(()));
+    }
+}
+
+const CONFIG: &str = r#"
+[kafka]
+bootstrap = "{bootstrap}"
+namespace = "{namespace}"
+instance = "{instance}"
+session_timeout = "6s"
+topics.ledger_partitions = 2
+topics.replication = {replicas}
+
+[missive]
+url = "{missive_url}"
+token_file = "{token_file}"
+request_timeout = "1s"
+send_within = "500ms"
+retry_first = "100ms"
+retry_longest = "2s"
+limits.skew_margin = "200ms"
+
+[lanes.busy]
+insecure_inline_token = "{busy_token}"
+
+[admin]
+listen = "127.0.0.1:0"
+
+[lane]
+digest_lines_max = 100
+horizons = { critical = "60s" }
+
+[channels.talks]
+account = "11111111-2222-4333-8444-555555555555"
+type = "text"
+
+[channels.deals]
+account = "22222222-3333-4444-8555-666666666666"
+type = "text"
+lane = "busy"
+new_conversations_critical = 900
+
+[channels.groups]
+account = "33333333-4444-4555-8666-777777777777"
+type = "text"
+lane = "busy"
+new_conversations_critical = 900
+
+[channels.storm]
+account = "44444444-5555-4666-8777-888888888888"
+type = "text"
+lane = "busy"
+new_conversations_critical = 2
+
+[sources.talks]
+topic = "{namespace}-talks"
+format = "json"
+kind = "thread"
+channel = "talks"
+json = { entity = "/on", id = "/id", text = "/text", author = "/from", title = "/on" }
+
+[sources.deals]
+topic = "{namespace}-deals"
+format = "json"
+kind = "record"
+channel = "deals"
+urgency = "critical"
+group_wait = "0s"
+group_interval = "1s"
+json = { entity = "/id", id = "/id", conversation = "/on", text = "/text", title = "/on" }
+
+[sources.groups]
+topic = "{namespace}-groups"
+format = "alertmanager"
+channel = "groups"
+start = "earliest"
+
+[sources.storm]
+topic = "{namespace}-storm"
+format = "alertmanager"
+channel = "storm"
+start = "earliest"
+"#;
