@@ -17,3 +17,7 @@ mod stage;
 mod support;
 #[path = "guarantees/workload.rs"]
 mod workload;
+#[path = "guarantees/rebalance.rs"]
+mod rebalance;
+#[path = "guarantees/zombie.rs"]
+mod zombie;

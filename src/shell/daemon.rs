@@ -76,11 +76,11 @@ impl Daemon {
         let stop = Arc::new(Stop { threads: AtomicBool::new(false), tasks });
         let names = Names::new(&config.kafka.namespace);
         let now: courier::client::Clock = Arc::new(clock::now);
-        let client = Client::new(&config.missive, now)?;
-        let client = Arc::new(match &config.kafka.instance {
-            Some(instance) => client.named(instance),
-            None => client,
-        });
+        // Half of the seed is a name for this run as good as any, and gives nothing away.
+        let run = u32::try_from(seed >> 32).unwrap_or_default();
+        let client = Client::new(&config.missive, now)?.named(config.kafka.instance.as_deref(), run);
+        let client = Arc::new(client);
+        tracing::info!(version = env!("CARGO_PKG_VERSION"), run = format!("{run:08x}"), "starting");
         let mut servers = Vec::new();
 
         let admin_listener = listen("admin", config.admin.listen).await?;

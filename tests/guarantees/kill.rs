@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::scene::Daemon;
-use crate::stage::{Disturbed, Stage, number, run};
+use crate::stage::{Budget, Disturbed, Stage, number, run};
 use crate::support::daemon::SOON;
 use crate::support::wait::moment;
 use crate::workload::Random;
@@ -13,7 +13,7 @@ const LONGEST_LIFE: Duration = Duration::from_secs(5);
 
 #[test]
 fn killed_at_random_moments_it_loses_nothing_and_repeats_only_what_it_says() {
-    let Some(stage) = Stage::new() else { return };
+    let Some(stage) = Stage::new(Budget::Missives) else { return };
     let (kills, seed) = (number("MISSIVED_KILLS", 30) as usize, number("MISSIVED_SEED", 1));
     let config = stage.config("one");
     let mut random = Random::new(seed);

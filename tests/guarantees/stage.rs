@@ -1,7 +1,8 @@
 //! The stage of a guarantee: a real Kafka, the stand-in for Missive, and any number of instances of the daemon, each a process.
 //!
-//! The limits are Missive's own; request and send times are short, so that a successor has not long to wait for what its
-//! predecessor may have on the wire. [`Stage::conclude`] is how every trial ends: all is told, the audit is clean, one line.
+//! Request and send times are short, so that a successor has not long to wait for what its predecessor may have on the wire.
+//! The limits are exact on both sides: Missive's own ([`Budget::Missives`]), or ten times as many where a trial would
+//! otherwise mostly wait for its budget. [`Stage::conclude`] is how every trial ends: all is told, the audit is clean, one line.
 
 use std::cell::RefCell;
 use std::fs;
@@ -44,10 +45,32 @@ impl Disturbed {
     }
 }
 
+/// What both sides have agreed on, besides five requests at once.
+#[derive(Clone, Copy, Debug)]
+pub enum Budget {
+    Missives,
+    Tenfold,
+}
+
+impl Budget {
+    const fn windows(self) -> [usize; 2] {
+        match self {
+            Self::Missives => [300, 900],
+            Self::Tenfold => [3_000, 9_000],
+        }
+    }
+
+    fn limits(self) -> Limits {
+        let [minute, quarter] = self.windows();
+        Limits { at_once: 5, windows: vec![(minute, 60_000), (quarter, 900_000)] }
+    }
+}
+
 pub struct Stage {
     pub kafka: String,
     pub namespace: String,
     pub missive: Missive,
+    budget: Budget,
     replicas: i32,
     settings: String,
     token_file: PathBuf,
@@ -56,20 +79,21 @@ pub struct Stage {
 
 impl Stage {
     /// On the Kafka that tests share; `None` after having said that this test is skipped.
-    pub fn new() -> Option<Self> {
+    pub fn new(budget: Budget) -> Option<Self> {
         let kafka = kafka::bootstrap()?;
-        kcat::available().then(|| Self::on(&kafka, 1))
+        kcat::available().then(|| Self::on(&kafka, 1, budget))
     }
 
     /// On a given Kafka, with so many replicas of each topic.
-    pub fn on(kafka: &str, replicas: i32) -> Self {
+    pub fn on(kafka: &str, replicas: i32, budget: Budget) -> Self {
         let dir = tempfile::Builder::new().prefix("missived-guarantee").tempdir().expect("a folder");
         let token_file = dir.path().join("token");
         fs::write(&token_file, TOKEN).expect("the token is written");
         let stage = Self {
             kafka: kafka.to_owned(),
             namespace: kafka::unique("g"),
-            missive: Missive::start(),
+            missive: Missive::start(budget),
+            budget,
             replicas,
             settings: String::new(),
             token_file,
@@ -90,16 +114,29 @@ impl Stage {
         self
     }
 
-    /// The config of an instance. One with a name of its own keeps its partitions over a restart; a `dynamic` one has a
-    /// name that its group doesn't know.
+    /// The config of an instance that keeps its partitions over a restart.
     pub fn config(&self, instance: &str) -> Config {
-        Draft::new(&self.kafka, &self.missive.url)
-            .namespace(&self.namespace)
-            .toml(&format!("{}{CONFIG}", self.settings)
-                .replace("{instance}", instance)
-                .replace("{replicas}", &self.replicas.to_string())
-                .replace("{busy_token}", BUSY_TOKEN)
-                .replace("{token_file}", self.token_file.to_str().expect("scratch paths are UTF-8")))
+        self.written(&format!("instance = \"{instance}\""))
+    }
+
+    /// The config of an instance that its groups forget when it leaves.
+    pub fn dynamic(&self) -> Config {
+        self.written("")
+    }
+
+    fn written(&self, instance: &str) -> Config {
+        let [minute, quarter] = self.budget.windows();
+        let words = [
+            ("{instance}", instance),
+            ("{replicas}", &self.replicas.to_string()),
+            ("{busy_token}", BUSY_TOKEN),
+            ("{token_file}", self.token_file.to_str().expect("scratch paths are UTF-8")),
+            ("{per_minute}", &minute.to_string()),
+            ("{per_quarter_hour}", &quarter.to_string()),
+        ];
+        let config = format!("{}{CONFIG}", self.settings);
+        let config = words.iter().fold(config, |text, (word, value)| text.replace(word, value));
+        Draft::new(&self.kafka, &self.missive.url).namespace(&self.namespace).toml(&config)
     }
 
     pub fn set_token(&self, token: &str) {
@@ -111,7 +148,7 @@ impl Stage {
     }
 
     pub fn audit(&self, books: &Books) -> Findings {
-        audit(books, &self.missive.ledger(), &Limits::default())
+        audit(books, &self.missive.ledger(), &self.budget.limits())
     }
 
     /// Waits until everything is told, holds the audit, and prints its line.
@@ -150,6 +187,13 @@ pub fn run(config: &Config) -> Daemon {
     daemon
 }
 
+/// How an instance's requests can be told: the end of their `User-Agent`.
+pub fn agent_of(daemon: &Daemon) -> String {
+    let line = daemon.process.wait_for_line("run=", Duration::ZERO);
+    let run = line.split("run=").nth(1).and_then(|rest| rest.split('"').nth(1));
+    format!("{})", run.expect("a name of this run"))
+}
+
 /// The stand-in for Missive, and what it was asked so far.
 pub struct Missive {
     _process: Process,
@@ -159,9 +203,12 @@ pub struct Missive {
 }
 
 impl Missive {
-    fn start() -> Self {
+    fn start(budget: Budget) -> Self {
+        let [minute, quarter] = budget.windows();
+        let windows = [format!("{minute}/60s"), format!("{quarter}/15m")];
         let channels = STREAMS.map(|stream| format!("account={},type=text", stream.account));
         let mut args = vec!["sandbox", "--listen", "127.0.0.1:0", "--token", TOKEN, "--token", BUSY_TOKEN];
+        windows.iter().for_each(|window| args.extend(["--limit", window]));
         channels.iter().for_each(|channel| args.extend(["--channel", channel]));
         let process = Process::spawn(&args, &[]);
         let line = process.wait_for_line("listening on http://", SOON);
@@ -209,7 +256,7 @@ const CONFIG: &str = r#"
 [kafka]
 bootstrap = "{bootstrap}"
 namespace = "{namespace}"
-instance = "{instance}"
+{instance}
 session_timeout = "6s"
 topics.ledger_partitions = 2
 topics.replication = {replicas}
@@ -222,6 +269,8 @@ send_within = "500ms"
 retry_first = "100ms"
 retry_longest = "2s"
 limits.skew_margin = "200ms"
+limits.per_minute = {per_minute}
+limits.per_quarter_hour = {per_quarter_hour}
 
 [lanes.busy]
 insecure_inline_token = "{busy_token}"

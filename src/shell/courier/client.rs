@@ -97,10 +97,14 @@ impl Client {
         Ok(Self { connector, host, agent, clock, idle: Mutex::default() })
     }
 
-    /// Says which instance asks, too, so that Missive's side of a story can be told from logs.
+    /// Says which process asks, too, so that Missive's side of a story can be told from ours.
     #[must_use]
-    pub fn named(mut self, instance: &str) -> Self {
-        if let Ok(agent) = HeaderValue::try_from(format!("{AGENT} ({instance})")) {
+    pub fn named(mut self, instance: Option<&str>, run: u32) -> Self {
+        let agent = match instance {
+            Some(instance) => format!("{AGENT} ({instance}; {run:08x})"),
+            None => format!("{AGENT} ({run:08x})"),
+        };
+        if let Ok(agent) = HeaderValue::try_from(agent) {
             self.agent = agent;
         }
         self
