@@ -6,8 +6,16 @@
 
 #[path = "guarantees/audit.rs"]
 mod audit;
+#[path = "guarantees/broker.rs"]
+mod broker;
+#[path = "guarantees/cable.rs"]
+mod cable;
 #[path = "guarantees/kill.rs"]
 mod kill;
+#[path = "guarantees/outages.rs"]
+mod outages;
+#[path = "guarantees/rebalance.rs"]
+mod rebalance;
 #[expect(dead_code, reason = "the scene serves all process tests; this one needs a part of it")]
 #[path = "end_to_end/scene.rs"]
 mod scene;
@@ -17,7 +25,5 @@ mod stage;
 mod support;
 #[path = "guarantees/workload.rs"]
 mod workload;
-#[path = "guarantees/rebalance.rs"]
-mod rebalance;
 #[path = "guarantees/zombie.rs"]
 mod zombie;

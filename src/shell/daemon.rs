@@ -104,6 +104,7 @@ impl Daemon {
         let hook_address = doors.as_ref().and_then(|(listener, _)| listener.local_addr().ok());
         let whole = Whole {
             gates: Gates::new(&readiness, &config),
+            readiness: Arc::clone(&readiness),
             names,
             client,
             telemetry: Arc::clone(&telemetry),
@@ -162,6 +163,7 @@ struct Whole {
     names: Names,
     client: Arc<Client>,
     gates: Gates,
+    readiness: Arc<Readiness>,
     telemetry: Arc<Telemetry>,
     runtime: Handle,
     seed: u64,
@@ -303,6 +305,7 @@ fn spawn_courier(whole: &Whole, installation: Installation, stop: &Arc<Stop>) ->
         drain_deadline: whole.drain_deadline,
         telemetry: Arc::clone(&whole.telemetry),
         gate: Arc::clone(&whole.gates.lanes),
+        readiness: Arc::clone(&whole.readiness),
     });
     let stop = Arc::clone(stop);
     let work = move || {

@@ -82,7 +82,8 @@ pub struct Request {
     pub external_id: String,
     pub conversation: String,
     pub body: String,
-    pub fault: String,
+    /// None if no answer was given.
+    pub status: Option<u64>,
 }
 
 impl Request {
@@ -99,13 +100,18 @@ impl Request {
             external_id: text(&entry["external_id"]),
             conversation: text(&entry["conversation"]),
             body: text(&entry["body"]["text"]),
-            fault: text(&entry["fault"]),
+            status: entry["status"].as_u64(),
         }
     }
 
     /// Nothing about it changes any more.
     pub fn is_settled(&self) -> bool {
         self.verdict != "pending" && self.over_at.is_some()
+    }
+
+    /// Whoever asked can't know what became of it.
+    pub fn leaves_a_doubt(&self) -> bool {
+        self.status.is_none_or(|status| status >= 500)
     }
 
     fn was_accepted(&self) -> bool {
@@ -191,7 +197,8 @@ pub fn audit(books: &Books, ledger: &[Request], limits: &Limits) -> Findings {
     let messages = first_of_each(ledger, &mut findings);
     findings.messages = messages.len();
     for (account, news) in &books.news {
-        let of_account: Vec<&Request> = messages.iter().copied().filter(|message| message.account == *account).collect();
+        let of_account: Vec<&Request> =
+            messages.iter().copied().filter(|message| message.account == *account).collect();
         told_once(news, &of_account, &mut findings);
     }
     let strangers = messages.iter().filter(|message| !books.news.contains_key(&message.account));

@@ -25,7 +25,7 @@ fn message(id: u64, external_id: &str, body: &str) -> Request {
         external_id: external_id.to_owned(),
         conversation: "c".to_owned(),
         body: body.to_owned(),
-        fault: String::new(),
+        status: Some(201),
     }
 }
 
@@ -33,7 +33,11 @@ fn message(id: u64, external_id: &str, body: &str) -> Request {
 fn clean() -> Vec<Request> {
     vec![
         message(1, "m1", "🔴 CRITICAL G: a-1-0\n1 firing since Sun"),
-        message(2, "m2", "🔴 5 firing (was 1): G, +4 new, 4 critical\n🔴 CRITICAL G: a-1-1\n🔴 CRITICAL G: a-1-2\nand 2 more"),
+        message(
+            2,
+            "m2",
+            "🔴 5 firing (was 1): G, +4 new, 4 critical\n🔴 CRITICAL G: a-1-1\n🔴 CRITICAL G: a-1-2\nand 2 more",
+        ),
         message(3, "m3", "🔴 CRITICAL G: a-1-5\n6 firing since Sun"),
         message(4, "m3", "🔴 CRITICAL G: a-1-5\n6 firing since Sun\n(may repeat an earlier message)"),
         message(5, "m4", "🟢 resolved: G: a-1-1\n5 firing since Sun"),
@@ -81,7 +85,8 @@ fn each_way_of_spoiling_a_ledger_is_found() {
         }),
         ("two messages are on their way at once", "two at once", |ledger| ledger[0].over_at = Some(2_001)),
         ("six requests are in progress", "6 requests at once", |ledger| {
-            let more = (10..16).map(|id| Request { verdict: "faulted".to_owned(), over_at: None, ..message(id, "", "") });
+            let more =
+                (10..16).map(|id| Request { verdict: "faulted".to_owned(), over_at: None, ..message(id, "", "") });
             ledger.extend(more);
         }),
         ("two instances send at once", "two senders at once", |ledger| {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::scene::Daemon;
-use crate::stage::{Budget, Disturbed, Stage, number, run};
+use crate::stage::{Budget, IN_DOUBT_A_SENDER, LANES, Stage, number, run};
 use crate::support::daemon::SOON;
 use crate::support::wait::moment;
 use crate::workload::Random;
@@ -26,6 +26,8 @@ fn killed_at_random_moments_it_loses_nothing_and_repeats_only_what_it_says() {
     }
     let daemon = run(&config);
     let books = workload.stop();
-    stage.conclude(&format!("kill -9 (seed {seed})"), &books, Disturbed::kills(kills));
+    let found = stage.conclude(&format!("{kills} kills (seed {seed})"), &books, LANES * kills);
+    let most = kills * LANES * IN_DOUBT_A_SENDER;
+    assert!(found.in_doubt.len() <= most, "at most {most} of {kills} kills: {:?}", found.in_doubt);
     daemon.stop();
 }

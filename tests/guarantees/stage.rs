@@ -16,34 +16,23 @@ use serde_json::{Value, json};
 use crate::audit::{Books, Findings, Limits, Request, audit};
 use crate::scene::Daemon;
 use crate::support::config::{Config, Draft, TOKEN};
-use crate::support::daemon::{Process, SOON};
+use crate::support::daemon::{Process, SOON, Stream};
 use crate::support::wait::{Deadline, eventually, moment};
 use crate::support::{http, kafka, kcat};
 use crate::workload::{STREAMS, Workload};
 
 /// The token of the lane `busy`.
 const BUSY_TOKEN: &str = "missive_pat-for-tests-busy";
+/// One that the stand-in takes, too, and nobody has yet.
+pub const NEW_TOKEN: &str = "missive_pat-for-tests-new";
 /// How long the last news of a workload may take to be told.
 const ALL_TOLD: Duration = Duration::from_secs(150);
 /// How long a look at the ledger is worth.
 const LOOK: Duration = Duration::from_millis(250);
-/// Requests that a dead sender can leave in doubt in each of the two lanes.
-const IN_DOUBT_A_KILL: usize = 2 * 5;
-
-/// What a trial was made of, for its line and for what it may leave in doubt.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Disturbed {
-    /// Times that a sender ended, or lost its partition, without draining.
-    pub kills: usize,
-    /// Times that the stand-in failed on purpose in a way that leaves a delivery in doubt.
-    pub faults: usize,
-}
-
-impl Disturbed {
-    pub const fn kills(kills: usize) -> Self {
-        Self { kills, faults: 0 }
-    }
-}
+/// Lanes of every instance's config.
+pub const LANES: usize = 2;
+/// Requests that a sender of one lane can leave in doubt.
+pub const IN_DOUBT_A_SENDER: usize = 5;
 
 /// What both sides have agreed on, besides five requests at once.
 #[derive(Clone, Copy, Debug)]
@@ -70,6 +59,8 @@ pub struct Stage {
     pub kafka: String,
     pub namespace: String,
     pub missive: Missive,
+    /// Where instances look for Missive.
+    pub missive_url: String,
     budget: Budget,
     replicas: i32,
     settings: String,
@@ -89,10 +80,12 @@ impl Stage {
         let dir = tempfile::Builder::new().prefix("missived-guarantee").tempdir().expect("a folder");
         let token_file = dir.path().join("token");
         fs::write(&token_file, TOKEN).expect("the token is written");
+        let missive = Missive::start(budget);
         let stage = Self {
             kafka: kafka.to_owned(),
             namespace: kafka::unique("g"),
-            missive: Missive::start(budget),
+            missive_url: missive.url.clone(),
+            missive,
             budget,
             replicas,
             settings: String::new(),
@@ -136,7 +129,7 @@ impl Stage {
         ];
         let config = format!("{}{CONFIG}", self.settings);
         let config = words.iter().fold(config, |text, (word, value)| text.replace(word, value));
-        Draft::new(&self.kafka, &self.missive.url).namespace(&self.namespace).toml(&config)
+        Draft::new(&self.kafka, &self.missive_url).namespace(&self.namespace).toml(&config)
     }
 
     pub fn set_token(&self, token: &str) {
@@ -151,22 +144,29 @@ impl Stage {
         audit(books, &self.missive.ledger(), &self.budget.limits())
     }
 
-    /// Waits until everything is told, holds the audit, and prints its line.
-    pub fn conclude(&self, trial: &str, books: &Books, disturbed: Disturbed) -> Findings {
+    /// Waits until everything is told, holds the audit, and prints its line. `ended` is how many senders ended without
+    /// draining: each lane of an instance that was killed, or lost it, is one.
+    pub fn conclude(&self, trial: &str, books: &Books, ended: usize) -> Findings {
         let deadline = Deadline::after(ALL_TOLD);
         while !deadline.passed() && !self.audit(books).lost.is_empty() {
             moment(LOOK);
         }
         eventually(SOON, "quiet stand-in", || self.missive.ledger().iter().all(Request::is_settled).then_some(()));
         let found = self.audit(books);
-        say(&format!("{trial}: {} kills, {found}", disturbed.kills));
+        say(&format!("{trial}: {found}"));
         assert!(found.is_clean(), "{trial}: {found}");
-        let allowed = disturbed.kills * IN_DOUBT_A_KILL + disturbed.faults;
+        let unanswered = self.missive.ledger().iter().filter(|request| request.leaves_a_doubt()).count();
+        let allowed = ended * IN_DOUBT_A_SENDER + unanswered;
         assert!(found.in_doubt.len() <= allowed, "{trial}: at most {allowed} may be in doubt: {:?}", found.in_doubt);
         let letters = kcat::consume(&self.kafka, &format!("{}.dead-letters", self.namespace));
         assert!(letters.is_empty(), "{trial}: nothing of this can't be told: {letters:?}");
         found
     }
+}
+
+/// How often an instance has left a lane, drained or not.
+pub fn lanes_left(daemon: &Daemon) -> usize {
+    daemon.process.text(Stream::Stderr).matches("left a ledger partition").count()
 }
 
 /// A line that is seen although libtest captures what tests print.
@@ -198,7 +198,7 @@ pub fn agent_of(daemon: &Daemon) -> String {
 pub struct Missive {
     _process: Process,
     pub url: String,
-    address: SocketAddr,
+    pub address: SocketAddr,
     seen: RefCell<Vec<Request>>,
 }
 
@@ -207,7 +207,8 @@ impl Missive {
         let [minute, quarter] = budget.windows();
         let windows = [format!("{minute}/60s"), format!("{quarter}/15m")];
         let channels = STREAMS.map(|stream| format!("account={},type=text", stream.account));
-        let mut args = vec!["sandbox", "--listen", "127.0.0.1:0", "--token", TOKEN, "--token", BUSY_TOKEN];
+        let mut args =
+            vec!["sandbox", "--listen", "127.0.0.1:0", "--token", TOKEN, "--token", BUSY_TOKEN, "--token", NEW_TOKEN];
         windows.iter().for_each(|window| args.extend(["--limit", window]));
         channels.iter().for_each(|channel| args.extend(["--channel", channel]));
         let process = Process::spawn(&args, &[]);
@@ -218,7 +219,8 @@ impl Missive {
 
     pub fn fault(&self, fault: &Value) {
         let json = [("Content-Type", "application/json")];
-        let answer = http::post(self.address, "/control/faults", &json, fault.to_string().as_bytes()).expect("an answer");
+        let answer =
+            http::post(self.address, "/control/faults", &json, fault.to_string().as_bytes()).expect("an answer");
         assert_eq!(answer.status, 200, "{fault}: {}", answer.text());
     }
 
@@ -234,7 +236,8 @@ impl Missive {
         seen.truncate(settled);
         loop {
             let after = seen.last().map_or(0, |request| request.id);
-            let page = http::get(self.address, &format!("/control/ledger?limit=1000&after={after}")).expect("an answer");
+            let page =
+                http::get(self.address, &format!("/control/ledger?limit=1000&after={after}")).expect("an answer");
             let page = page.json();
             assert_eq!(page["fallen_out"], 0, "the ledger holds all of a trial");
             seen.extend(page["entries"].as_array().expect("a list").iter().map(Request::of));

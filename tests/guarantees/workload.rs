@@ -180,7 +180,8 @@ impl Generator {
         let full = group.firing.len() >= GROUP_MAX;
         let resolves = group.firing.len() > 1 && (full || self.random.below(3) == 0);
         // the first member never resolves: a group that is over would count its members differently
-        let resolved = resolves.then(|| group.firing.remove(1 + self.random.below(group.firing.len() as u64 - 1) as usize));
+        let resolved =
+            resolves.then(|| group.firing.remove(1 + self.random.below(group.firing.len() as u64 - 1) as usize));
         if resolved.is_none() {
             group.firing.push(group.next);
             group.next += 1;
@@ -230,8 +231,7 @@ impl Generator {
 fn snapshot(stream: char, place: u32, firing: &[u32], resolved: Option<u32>) -> String {
     let name = format!("{stream}{place}");
     let alerts = firing.iter().map(|number| alert(stream, place, *number, "firing"));
-    let alerts: Vec<Value> =
-        alerts.chain(resolved.map(|number| alert(stream, place, number, "resolved"))).collect();
+    let alerts: Vec<Value> = alerts.chain(resolved.map(|number| alert(stream, place, number, "resolved"))).collect();
     json!({
         "version": "4", "groupKey": format!("{{}}:{{alertname=\"{name}\"}}"), "truncatedAlerts": 0, "status": "firing",
         "receiver": "missived", "groupLabels": {"alertname": name}, "commonAnnotations": {},

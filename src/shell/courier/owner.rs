@@ -27,7 +27,7 @@ use crate::lane::{Blocked, DeliveryId, Effects, Input, Lane};
 use crate::missive::Answer;
 use crate::shell::clock::{self, Deadline};
 use crate::shell::kafka::{QuietContext, reader_config, transactional_config};
-use crate::shell::readiness::ReadyState;
+use crate::shell::readiness::{Gate, ReadyState};
 use crate::telemetry::LaneReport;
 
 /// Ledger records folded in one turn.
@@ -46,25 +46,35 @@ const SLEEP_MAX: Duration = Duration::from_millis(250);
 const TRIM_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Owns a partition until ordered to leave, or until somebody else does.
-pub fn own(plan: &Arc<Plan>, partition: i32, orders: &Orders) {
-    let Some((producer, mut restored)) = take_over(plan, partition, orders) else { return };
-    let effects = resume(&mut restored, clock::now());
-    match Owner::new(plan, partition, producer, restored, effects) {
-        Ok(mut owner) => owner.work(orders),
-        Err(error) => tracing::error!(%error, partition, "the ledger can't be read"),
+pub fn own(plan: &Arc<Plan>, partition: i32, gate: Gate, orders: &Orders) {
+    if let Some((producer, mut restored)) = take_over(plan, partition, &gate, orders) {
+        let effects = resume(&mut restored, clock::now());
+        match Owner::new(plan, partition, &gate, producer, restored, effects) {
+            Ok(mut owner) => owner.work(orders),
+            Err(error) => tracing::error!(%error, partition, "the ledger can't be read"),
+        }
+    }
+    match orders.current() {
+        Order::Work => gate.leave(),
+        Order::Drain | Order::Abandon => gate.retire(),
     }
 }
 
 /// Fences the predecessor and reads the state; keeps trying until it succeeds or is ordered to leave.
-fn take_over(plan: &Plan, partition: i32, orders: &Orders) -> Option<(BaseProducer<QuietContext>, Restored)> {
-    plan.gate.set(ReadyState::Starting("reading the state"));
+fn take_over(
+    plan: &Plan,
+    partition: i32,
+    gate: &Gate,
+    orders: &Orders,
+) -> Option<(BaseProducer<QuietContext>, Restored)> {
+    gate.set(ReadyState::Starting("reading the state"));
     while orders.current() == Order::Work {
         match try_take_over(plan, partition) {
             Ok(taken) => return Some(taken),
             Err(TakeoverFailure::Kafka(error)) => tracing::warn!(%error, partition, "taking over a ledger partition"),
             Err(TakeoverFailure::State(error)) => {
                 tracing::error!(%error, partition, "this partition's state can't be read; it is left alone");
-                plan.gate.set(ReadyState::Halted(error.to_string()));
+                gate.set(ReadyState::Halted(error.to_string()));
             }
         }
         thread::park_timeout(RETRY_PAUSE);
@@ -98,6 +108,7 @@ fn try_take_over(plan: &Plan, partition: i32) -> Result<(BaseProducer<QuietConte
 struct Owner<'p> {
     plan: &'p Arc<Plan>,
     partition: i32,
+    gate: &'p Gate,
     producer: BaseProducer<QuietContext>,
     ledger: BaseConsumer<QuietContext>,
     lanes: BTreeMap<Box<str>, Lane>,
@@ -117,6 +128,7 @@ impl<'p> Owner<'p> {
     fn new(
         plan: &'p Arc<Plan>,
         partition: i32,
+        gate: &'p Gate,
         producer: BaseProducer<QuietContext>,
         restored: Restored,
         effects: BTreeMap<Box<str>, Effects>,
@@ -127,6 +139,7 @@ impl<'p> Owner<'p> {
         Ok(Self {
             plan,
             partition,
+            gate,
             producer,
             ledger,
             lanes: restored.lanes,
@@ -144,7 +157,6 @@ impl<'p> Owner<'p> {
 
     fn work(&mut self, orders: &Orders) {
         self.report();
-        self.plan.gate.set(ReadyState::Ready);
         let mut drain: Option<Deadline> = None;
         while !self.over {
             match (orders.current(), drain) {
@@ -193,7 +205,7 @@ impl<'p> Owner<'p> {
                     let folded = fold(self.plan, &record, &mut self.lanes, &mut self.effects);
                     if let Err(error) = folded {
                         tracing::error!(%error, partition = self.partition, offset = record.offset(), "the ledger can't be read on");
-                        self.plan.gate.set(ReadyState::Halted(format!("ledger: {error}")));
+                        self.gate.set(ReadyState::Halted(format!("ledger: {error}")));
                         self.over = true;
                         return false;
                     }
@@ -270,6 +282,7 @@ impl<'p> Owner<'p> {
             }
             Outcome::Over(error) => {
                 tracing::warn!(%error, partition = self.partition, "this owner is over");
+                self.gate.set(ReadyState::Starting("an owner ended; another one takes over soon"));
                 self.over = true;
             }
         }
@@ -326,6 +339,11 @@ impl<'p> Owner<'p> {
 
     fn report(&self) {
         let now = clock::now();
+        let halted = self.lanes.iter().find(|(_, lane)| matches!(lane.blocked(), Blocked::Halted { .. }));
+        self.gate.set(match halted {
+            Some((name, _)) => ReadyState::Halted(format!("missive refuses the token of lane {name}")),
+            None => ReadyState::Ready,
+        });
         for (name, lane) in &self.lanes {
             let report = LaneReport {
                 at: now,
@@ -340,10 +358,6 @@ impl<'p> Owner<'p> {
                 dedupe_evicted: lane.dedupe_evicted(),
                 oldest_untold: lane.oldest_untold(),
             };
-            self.plan.gate.set(match report.blocked {
-                Blocked::Halted { .. } => ReadyState::Halted(format!("missive refuses the token of lane {name}")),
-                Blocked::No | Blocked::Until(_) => ReadyState::Ready,
-            });
             self.plan.telemetry.lane(name, report);
         }
     }

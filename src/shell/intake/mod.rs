@@ -67,7 +67,11 @@ pub fn run(plan: Plan, stop: &AtomicBool) -> Result<(), KafkaError> {
     let mut member = Member::join(plan)?;
     while !stop.load(Ordering::Acquire) {
         member.answer_group();
-        member.turn()?;
+        if let Err(error) = member.turn() {
+            // nobody polls any more, and a consumer that waits for an answer to a rebalance would never close
+            member.consumer.context().assignments.close();
+            return Err(error);
+        }
     }
     let deadline = Deadline::after(member.plan.drain_deadline);
     member.leave(deadline);
@@ -186,6 +190,11 @@ impl Member {
         };
         match self.consumer.poll(wait) {
             Some(Ok(record)) => reading.take(now, &record),
+            // such as a member that its group takes for another one: it will never read again, a new one will
+            Some(Err(error)) if self.consumer.client().fatal_error().is_some() => {
+                self.producer.context().fail(error);
+                Next::Nothing
+            }
             Some(Err(error)) => {
                 if error.rdkafka_error_code() == Some(RDKafkaErrorCode::UnknownTopicOrPartition) {
                     self.plan.gate.set(ReadyState::Starting("a source topic does not exist yet"));
