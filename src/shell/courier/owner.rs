@@ -18,13 +18,13 @@ use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::producer::{BaseProducer, Producer};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
-use super::sender::{self, Answers};
+use super::sender::{self, Answered, Answers};
 use super::takeover::{POSITION_KEY, Restored, TakeoverError, restore, resume};
 use super::transaction::{self, Outcome, Write};
 use super::{Order, Orders, Plan, dead_letter};
+use crate::event::Timestamp;
 use crate::event::frame::{LedgerError, LedgerRecord};
-use crate::lane::{Blocked, DeliveryId, Effects, Input, Lane};
-use crate::missive::Answer;
+use crate::lane::{Blocked, Effects, Input, Lane};
 use crate::shell::clock::{self, Deadline};
 use crate::shell::kafka::{QuietContext, reader_config, transactional_config};
 use crate::shell::readiness::{Gate, ReadyState};
@@ -119,8 +119,8 @@ struct Owner<'p> {
     dirty_since: Option<Instant>,
     retry_at: Option<Instant>,
     trimmed_at: Instant,
-    answers: Receiver<(Box<str>, DeliveryId, Answer)>,
-    answers_to: SyncSender<(Box<str>, DeliveryId, Answer)>,
+    answers: Receiver<Answered>,
+    answers_to: SyncSender<Answered>,
     over: bool,
 }
 
@@ -163,7 +163,7 @@ impl<'p> Owner<'p> {
                 (Order::Work, _) => {}
                 (Order::Drain, None) => {
                     drain = Some(Deadline::after(self.plan.drain_deadline));
-                    self.step_all(&|| Input::Drain);
+                    self.drain();
                 }
                 (Order::Drain, Some(deadline)) if self.is_drained() || deadline.has_passed() => break,
                 (Order::Drain, Some(_)) => {}
@@ -177,10 +177,13 @@ impl<'p> Owner<'p> {
         tracing::info!(partition = self.partition, position = self.committed_position, "left a ledger partition");
     }
 
+    /// The clock is read before answers are taken, and all of them are taken before anything else happens at that instant:
+    /// whoever is given up by now had its answer before, and it counts, however long a commit has kept us from it.
     fn turn(&mut self, draining: bool) {
-        let more = !draining && self.fold_available();
+        let now = clock::now();
         self.take_answers();
-        self.wake_lanes();
+        let more = !draining && self.fold_available(now);
+        self.wake_lanes(now);
         if self.commit_is_due(draining) {
             self.commit();
         }
@@ -198,11 +201,11 @@ impl<'p> Owner<'p> {
     }
 
     /// Folds what the ledger has; true if there may be more at once.
-    fn fold_available(&mut self) -> bool {
+    fn fold_available(&mut self, now: Timestamp) -> bool {
         for _ in 0..RECORDS_PER_TURN {
             match self.ledger.poll(Duration::ZERO) {
                 Some(Ok(record)) => {
-                    let folded = fold(self.plan, &record, &mut self.lanes, &mut self.effects);
+                    let folded = fold(self.plan, now, &record, &mut self.lanes, &mut self.effects);
                     if let Err(error) = folded {
                         tracing::error!(%error, partition = self.partition, offset = record.offset(), "the ledger can't be read on");
                         self.gate.set(ReadyState::Halted(format!("ledger: {error}")));
@@ -220,15 +223,14 @@ impl<'p> Owner<'p> {
     }
 
     fn take_answers(&mut self) {
-        while let Ok((name, id, answer)) = self.answers.try_recv() {
+        while let Ok(Answered { lane: name, at, id, answer }) = self.answers.try_recv() {
             if let (Some(lane), Some(effects)) = (self.lanes.get_mut(&name), self.effects.get_mut(&name)) {
-                lane.step(clock::now(), Input::Answered { id, answer }, effects);
+                lane.step(at, Input::Answered { id, answer }, effects);
             }
         }
     }
 
-    fn wake_lanes(&mut self) {
-        let now = clock::now();
+    fn wake_lanes(&mut self, now: Timestamp) {
         for (name, lane) in &mut self.lanes {
             if lane.next_wakeup().is_some_and(|at| at <= now)
                 && let Some(effects) = self.effects.get_mut(name)
@@ -238,10 +240,12 @@ impl<'p> Owner<'p> {
         }
     }
 
-    fn step_all(&mut self, input: &dyn Fn() -> Input<'static>) {
+    fn drain(&mut self) {
+        let now = clock::now();
+        self.take_answers();
         for (name, lane) in &mut self.lanes {
             if let Some(effects) = self.effects.get_mut(name) {
-                lane.step(clock::now(), input(), effects);
+                lane.step(now, Input::Drain, effects);
             }
         }
     }
@@ -398,11 +402,11 @@ fn follow(plan: &Plan, partition: i32, position: Option<i64>) -> Result<BaseCons
 /// an owner that knows it takes over.
 fn fold(
     plan: &Plan,
+    now: Timestamp,
     record: &BorrowedMessage<'_>,
     lanes: &mut BTreeMap<Box<str>, Lane>,
     effects: &mut BTreeMap<Box<str>, Effects>,
 ) -> Result<(), LedgerError> {
-    let now = clock::now();
     match LedgerRecord::read(record.payload().unwrap_or_default())? {
         LedgerRecord::Frame(frame) => {
             if !lanes.contains_key(frame.lane) {
