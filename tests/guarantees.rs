@@ -19,8 +19,12 @@ mod rebalance;
 #[expect(dead_code, reason = "the scene serves all process tests; this one needs a part of it")]
 #[path = "end_to_end/scene.rs"]
 mod scene;
+#[path = "guarantees/soak.rs"]
+mod soak;
 #[path = "guarantees/stage.rs"]
 mod stage;
+#[path = "guarantees/state.rs"]
+mod state;
 #[expect(dead_code, reason = "the helpers serve all test files; this one needs some of them")]
 mod support;
 #[path = "guarantees/workload.rs"]

@@ -5,8 +5,8 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::cable::Cable;
-use crate::scene::{Daemon, LATER};
-use crate::stage::{Budget, LANES, NEW_TOKEN, Stage, number, run, say};
+use crate::scene::Daemon;
+use crate::stage::{Budget, LANES, NEW_TOKEN, PATIENCE, Stage, number, run, say};
 use crate::support::daemon::SOON;
 use crate::support::wait::{eventually, moment, timed};
 
@@ -23,7 +23,7 @@ fn missive_is_away_slow_refuses_at_random_and_accepts_without_answering() {
     stage.missive_url = cable.url();
     let daemon = run(&stage.config("one"));
     let workload = stage.workload(seed, 40);
-    stage.missive.wait_for_more(20, LATER);
+    stage.missive.wait_for_more(20, PATIENCE);
 
     cable.cut();
     let before = daemon.metrics().consumed();
@@ -31,7 +31,7 @@ fn missive_is_away_slow_refuses_at_random_and_accepts_without_answering() {
     let consumed = daemon.metrics().consumed() - before;
     assert!(consumed > 100, "sources are read on while Missive is away: {consumed} in {AWAY:?}");
     cable.mend();
-    stage.missive.wait_for_more(20, LATER);
+    stage.missive.wait_for_more(20, PATIENCE);
 
     let troubles = [
         json!([{"fault": "latency", "ms": 600, "jitter_ms": 300}]),
@@ -48,7 +48,7 @@ fn missive_is_away_slow_refuses_at_random_and_accepts_without_answering() {
     ];
     for trouble in &troubles {
         trouble.as_array().expect("a list").iter().for_each(|fault| stage.missive.fault(fault));
-        stage.missive.wait_for_more(40, LATER);
+        stage.missive.wait_for_more(40, PATIENCE);
         stage.missive.clear_faults();
     }
     let books = workload.stop();
@@ -62,12 +62,12 @@ fn a_revoked_token_halts_the_lanes_and_a_new_one_is_enough() {
     let seed = number("MISSIVED_SEED", 1);
     let daemon = run(&stage.config("one"));
     let workload = stage.workload(seed, 40);
-    stage.missive.wait_for_more(20, LATER);
+    stage.missive.wait_for_more(20, PATIENCE);
 
     stage.missive.fault(&json!({"fault": "status", "status": 401}));
-    eventually(LATER, "halt", || (daemon.readiness().0 == 503).then_some(()));
+    eventually(PATIENCE, "halt", || (daemon.readiness().0 == 503).then_some(()));
     let halted = || daemon.metrics().sum("missived_lane_halted", "");
-    eventually(LATER, "halt of both lanes", || (halted() == 2).then_some(()));
+    eventually(PATIENCE, "halt of both lanes", || (halted() == 2).then_some(()));
     let before = daemon.metrics().consumed();
     eventually(SOON, "events that are read all the same", || {
         (daemon.metrics().consumed() > before + 100).then_some(())
@@ -75,8 +75,8 @@ fn a_revoked_token_halts_the_lanes_and_a_new_one_is_enough() {
 
     stage.set_token(NEW_TOKEN);
     stage.missive.clear_faults();
-    daemon.until_ready(LATER);
-    eventually(LATER, "end of the halt", || (halted() == 0).then_some(()));
+    daemon.until_ready(PATIENCE);
+    eventually(PATIENCE, "end of the halt", || (halted() == 0).then_some(()));
     let books = workload.stop();
     stage.conclude(&format!("token revoked (seed {seed})"), &books, 0);
     let tokens: std::collections::BTreeSet<String> =
@@ -95,7 +95,7 @@ fn told_to_end_it_ends_in_time_and_leaves_nothing_for_the_audit() {
     let mut longest = Duration::ZERO;
     for _ in 0..ENDS {
         let daemon = run(&config);
-        stage.missive.wait_for_more(20, LATER);
+        stage.missive.wait_for_more(20, PATIENCE);
         let ((), took) = timed(|| daemon.stop());
         longest = longest.max(took);
     }

@@ -1,8 +1,8 @@
 //! Instances that come and go under load: with a name that the group remembers, and without one.
 
 use crate::audit::Request;
-use crate::scene::{Daemon, LATER};
-use crate::stage::{Budget, LANES, Stage, agent_of, number, run};
+use crate::scene::Daemon;
+use crate::stage::{Budget, LANES, PATIENCE, Stage, agent_of, number, run};
 use crate::support::daemon::SOON;
 use crate::support::wait::eventually;
 
@@ -41,7 +41,7 @@ fn until_lanes_speak(stage: &Stage, daemons: &[Daemon]) {
     let before = stage.missive.ledger().last().map_or(0, |request| request.id);
     let agents: Vec<String> = daemons.iter().map(agent_of).collect();
     let by_them = |request: &Request| agents.iter().any(|agent| request.agent.ends_with(agent));
-    eventually(LATER, "message in both lanes", || {
+    eventually(PATIENCE, "message in both lanes", || {
         let after = stage.missive.ledger().into_iter().filter(|request| request.id > before);
         let mut lanes: Vec<String> = after.filter(by_them).map(|request| request.token).collect();
         lanes.sort();

@@ -25,6 +25,8 @@ use crate::workload::{STREAMS, Workload};
 const BUSY_TOKEN: &str = "missive_pat-for-tests-busy";
 /// One that the stand-in takes, too, and nobody has yet.
 pub const NEW_TOKEN: &str = "missive_pat-for-tests-new";
+/// For what takes a restart, a takeover or a rebalance on a machine that is busy with other trials.
+pub const PATIENCE: Duration = Duration::from_secs(150);
 /// How long the last news of a workload may take to be told.
 const ALL_TOLD: Duration = Duration::from_secs(150);
 /// How long a look at the ledger is worth.
@@ -63,7 +65,7 @@ pub struct Stage {
     pub missive_url: String,
     budget: Budget,
     replicas: i32,
-    settings: String,
+    config: String,
     token_file: PathBuf,
     _dir: tempfile::TempDir,
 }
@@ -88,7 +90,7 @@ impl Stage {
             missive,
             budget,
             replicas,
-            settings: String::new(),
+            config: CONFIG.to_owned(),
             token_file,
             _dir: dir,
         };
@@ -101,10 +103,15 @@ impl Stage {
         stage
     }
 
-    /// More lines for each instance's config, by their full keys: `run.drain_deadline = "5s"`.
-    pub fn with(mut self, settings: &str) -> Self {
-        self.settings = format!("{settings}\n");
+    /// With another text in the place of one in each instance's config.
+    pub fn with(mut self, text: &str, other: &str) -> Self {
+        assert!(self.config.contains(text), "the config has no {text}");
+        self.config = self.config.replace(text, other);
         self
+    }
+
+    pub fn topic(&self, stream: &str) -> String {
+        format!("{}-{stream}", self.namespace)
     }
 
     /// The config of an instance that keeps its partitions over a restart.
@@ -127,8 +134,7 @@ impl Stage {
             ("{per_minute}", &minute.to_string()),
             ("{per_quarter_hour}", &quarter.to_string()),
         ];
-        let config = format!("{}{CONFIG}", self.settings);
-        let config = words.iter().fold(config, |text, (word, value)| text.replace(word, value));
+        let config = words.iter().fold(self.config.clone(), |text, (word, value)| text.replace(word, value));
         Draft::new(&self.kafka, &self.missive_url).namespace(&self.namespace).toml(&config)
     }
 
@@ -183,7 +189,7 @@ pub fn number(name: &str, default: u64) -> u64 {
 /// A daemon that runs and is ready.
 pub fn run(config: &Config) -> Daemon {
     let daemon = Daemon::start(config.path());
-    daemon.until_ready(crate::scene::LATER);
+    daemon.until_ready(PATIENCE);
     daemon
 }
 

@@ -1,8 +1,8 @@
 //! An owner that is stopped past its session, replaced, and wakes up again.
 
 use crate::audit::Request;
-use crate::scene::{Daemon, LATER};
-use crate::stage::{Budget, LANES, Stage, agent_of, number, run};
+use crate::scene::Daemon;
+use crate::stage::{Budget, LANES, PATIENCE, Stage, agent_of, number, run};
 use crate::support::wait::eventually;
 
 /// How often each of the two is stopped.
@@ -15,19 +15,19 @@ fn a_zombie_that_wakes_up_sends_nothing_beside_its_successor() {
     let (one, two) = (stage.config("one"), stage.config("two"));
     let daemons = [run(&one), run(&two)];
     let workload = stage.workload(seed, 40);
-    stage.missive.wait_for_more(20, LATER);
+    stage.missive.wait_for_more(20, PATIENCE);
     for stop in 0..STOPS {
         let (zombie, successor) = (&daemons[stop % 2], &daemons[(stop + 1) % 2]);
         zombie.process.sigstop();
         let before = stage.missive.ledger().last().map_or(0, |request| request.id);
-        eventually(LATER, "successor in both lanes", || {
+        eventually(PATIENCE, "successor in both lanes", || {
             let after = stage.missive.ledger().into_iter().filter(|request| request.id > before);
             (lanes_of(after, successor) == 2).then_some(())
         });
         zombie.process.sigcont();
         // it sends again: it has understood, joined, and taken over what it was given
         let awake = stage.missive.ledger().last().map_or(0, |request| request.id);
-        eventually(LATER, "life of the one that woke up", || {
+        eventually(PATIENCE, "life of the one that woke up", || {
             let after = stage.missive.ledger().into_iter().filter(|request| request.id > awake);
             (lanes_of(after, zombie) > 0).then_some(())
         });
