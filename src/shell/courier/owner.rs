@@ -181,7 +181,7 @@ impl<'p> Owner<'p> {
     /// whoever is given up by now had its answer before, and it counts, however long a commit has kept us from it.
     fn turn(&mut self, draining: bool) {
         let now = clock::now();
-        self.take_answers();
+        self.take_answers(now);
         let more = !draining && self.fold_available(now);
         self.wake_lanes(now);
         if self.commit_is_due(draining) {
@@ -222,12 +222,28 @@ impl<'p> Owner<'p> {
         true
     }
 
-    fn take_answers(&mut self) {
-        while let Ok(Answered { lane: name, at, id, answer }) = self.answers.try_recv() {
+    /// Each counts from the moment it came, in that order, and what the lane would have sent at such a moment is too late by
+    /// now: so no delivery is given up whose answer is here, and none that never left.
+    fn take_answers(&mut self, now: Timestamp) {
+        let mut answered: Vec<Answered> = self.answers.try_iter().collect();
+        loop {
+            answered.extend(self.too_late(now));
+            answered.sort_by_key(|answered| std::cmp::Reverse(answered.at));
+            let Some(Answered { lane: name, at, id, answer }) = answered.pop() else { return };
             if let (Some(lane), Some(effects)) = (self.lanes.get_mut(&name), self.effects.get_mut(&name)) {
                 lane.step(at, Input::Answered { id, answer }, effects);
             }
         }
+    }
+
+    /// Deliveries that could not be committed before they had to leave: they never will, and that is no doubt.
+    fn too_late(&mut self, now: Timestamp) -> Vec<Answered> {
+        let mut late = Vec::new();
+        for (name, effects) in &mut self.effects {
+            let over = effects.sends.extract_if(.., |delivery| delivery.send_before <= now);
+            late.extend(over.map(|delivery| Answered::too_late(name, &delivery)));
+        }
+        late
     }
 
     fn wake_lanes(&mut self, now: Timestamp) {
@@ -242,7 +258,7 @@ impl<'p> Owner<'p> {
 
     fn drain(&mut self) {
         let now = clock::now();
-        self.take_answers();
+        self.take_answers(now);
         for (name, lane) in &mut self.lanes {
             if let Some(effects) = self.effects.get_mut(name) {
                 lane.step(now, Input::Drain, effects);
@@ -321,16 +337,22 @@ impl<'p> Owner<'p> {
         writes
     }
 
-    /// The state is in Kafka: now deliveries may leave.
+    /// The state is in Kafka: now deliveries may leave, unless that took too long.
     fn committed(&mut self) {
         self.committed_position = self.position;
         self.dirty_since = None;
         self.retry_at = None;
+        let now = clock::now();
         for (name, effects) in &mut self.effects {
             let effects = std::mem::take(effects);
             let Some(lane) = self.lanes.get_mut(name) else { continue };
             lane.committed();
             for delivery in effects.sends {
+                if delivery.send_before <= now {
+                    // the queue holds one answer for every permit, and this delivery has one
+                    let _ = self.answers_to.try_send(Answered::too_late(name, &delivery));
+                    continue;
+                }
                 let answers = Answers { lane: name.clone(), queue: self.answers_to.clone(), owner: thread::current() };
                 let timeout = self.plan.lanes.iter().find(|lane| lane.policy.lane == *name);
                 let timeout = timeout.map_or(Duration::from_secs(10), |lane| lane.policy.limits.request_timeout);

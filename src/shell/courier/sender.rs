@@ -81,6 +81,14 @@ pub struct Answered {
     pub answer: Answer,
 }
 
+impl Answered {
+    /// It was not sent, and that was settled when its time was over.
+    pub fn too_late(lane: &str, delivery: &Delivery) -> Self {
+        let answer = Answer::NotSent(NotSent::TooLate);
+        Self { lane: lane.into(), at: delivery.send_before, id: delivery.id, answer }
+    }
+}
+
 /// Where answers go, and who waits for them.
 #[derive(Clone)]
 pub struct Answers {
