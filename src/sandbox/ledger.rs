@@ -22,6 +22,10 @@ pub struct Entry {
     pub received_at: u64,
     /// Unix milliseconds, when the answer was given to the connection.
     pub answered_at: Option<u64>,
+    /// Unix milliseconds, when it was no longer in progress: answered, given up by the caller, or lost on purpose.
+    pub over_at: Option<u64>,
+    /// Who asked, by its `User-Agent`.
+    pub agent: Option<String>,
     /// The first digits of the token's SHA-256.
     pub token: Option<String>,
     pub method: String,
@@ -146,6 +150,8 @@ impl Entry {
             id,
             received_at,
             answered_at: None,
+            over_at: None,
+            agent: None,
             token,
             method: method.to_owned(),
             path,
@@ -167,7 +173,7 @@ impl Entry {
     fn bytes(&self) -> usize {
         const OVERHEAD: usize = 384;
         let references: usize = self.references.iter().map(|text| text.len() + 24).sum();
-        let ids = [&self.account, &self.external_id, &self.conversation, &self.message];
+        let ids = [&self.agent, &self.account, &self.external_id, &self.conversation, &self.message];
         let ids: usize = ids.into_iter().flatten().map(String::len).sum();
         OVERHEAD + self.path.len() + references + ids + self.body.as_ref().map_or(0, |body| body.text.len())
     }

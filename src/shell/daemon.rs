@@ -76,7 +76,11 @@ impl Daemon {
         let stop = Arc::new(Stop { threads: AtomicBool::new(false), tasks });
         let names = Names::new(&config.kafka.namespace);
         let now: courier::client::Clock = Arc::new(clock::now);
-        let client = Arc::new(Client::new(&config.missive, now)?);
+        // Half of the seed is a name for this run as good as any, and gives nothing away.
+        let run = u32::try_from(seed >> 32).unwrap_or_default();
+        let client = Client::new(&config.missive, now)?.named(config.kafka.instance.as_deref(), run);
+        let client = Arc::new(client);
+        tracing::info!(version = env!("CARGO_PKG_VERSION"), run = format!("{run:08x}"), "starting");
         let mut servers = Vec::new();
 
         let admin_listener = listen("admin", config.admin.listen).await?;
@@ -100,6 +104,7 @@ impl Daemon {
         let hook_address = doors.as_ref().and_then(|(listener, _)| listener.local_addr().ok());
         let whole = Whole {
             gates: Gates::new(&readiness, &config),
+            readiness: Arc::clone(&readiness),
             names,
             client,
             telemetry: Arc::clone(&telemetry),
@@ -158,6 +163,7 @@ struct Whole {
     names: Names,
     client: Arc<Client>,
     gates: Gates,
+    readiness: Arc<Readiness>,
     telemetry: Arc<Telemetry>,
     runtime: Handle,
     seed: u64,
@@ -299,6 +305,7 @@ fn spawn_courier(whole: &Whole, installation: Installation, stop: &Arc<Stop>) ->
         drain_deadline: whole.drain_deadline,
         telemetry: Arc::clone(&whole.telemetry),
         gate: Arc::clone(&whole.gates.lanes),
+        readiness: Arc::clone(&whole.readiness),
     });
     let stop = Arc::clone(stop);
     let work = move || {

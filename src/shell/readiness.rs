@@ -45,6 +45,7 @@ pub struct Gate {
 enum End {
     Dropped,
     Retired,
+    Left,
 }
 
 #[derive(Serialize)]
@@ -100,12 +101,18 @@ impl Gate {
     pub fn retire(mut self) {
         self.end = End::Retired;
     }
+
+    /// The component goes on with another gate, soon; until then it stands as it was last set.
+    pub fn leave(mut self) {
+        self.end = End::Left;
+    }
 }
 
 impl Drop for Gate {
     fn drop(&mut self) {
         match self.end {
             End::Retired => drop(self.readiness.lock().remove(&self.name)),
+            End::Left => {}
             End::Dropped => self.set(ReadyState::Halted("ended unexpectedly".to_owned())),
         }
     }
@@ -144,6 +151,11 @@ mod tests {
         lane.set(ReadyState::Halted("the token is refused".to_owned()));
         assert_eq!(readiness.whole(), Whole::NotReady);
         lane.retire();
+        assert_eq!(readiness.whole(), Whole::Ready);
+        let owner = readiness.component("owner");
+        owner.leave();
+        assert_eq!(readiness.whole(), Whole::NotReady, "a gate that was left stands as it was set");
+        readiness.component("owner").retire();
         assert_eq!(readiness.whole(), Whole::Ready);
         drop(hook);
         assert_eq!(readiness.whole(), Whole::NotReady, "a dropped gate is a component that died");

@@ -7,6 +7,7 @@ use std::ffi::OsStr;
 use std::fmt::Write as _;
 use std::fs::OpenOptions;
 use std::io::Write as _;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -57,9 +58,14 @@ pub fn unique(prefix: &str) -> String {
 
 /// Creates a topic with one replica, and returns when the broker says it is there.
 pub fn create_topic(bootstrap: &str, name: &str, partitions: i32, settings: &[(&str, &str)]) {
+    create_replicated_topic(bootstrap, name, partitions, 1, settings);
+}
+
+/// The same with more replicas, for a cluster.
+pub fn create_replicated_topic(bootstrap: &str, name: &str, partitions: i32, replicas: i32, settings: &[(&str, &str)]) {
     let admin: AdminClient<DefaultClientContext> =
         ClientConfig::new().set("bootstrap.servers", bootstrap).create().expect("an admin client");
-    let mut topic = NewTopic::new(name, partitions, TopicReplication::Fixed(1));
+    let mut topic = NewTopic::new(name, partitions, TopicReplication::Fixed(replicas));
     for (key, value) in settings {
         topic = topic.set(key, value);
     }
@@ -105,13 +111,18 @@ pub struct Broker {
 impl Broker {
     /// `None` after having said that this test is skipped: no Java, no Maven, nothing fetched.
     pub fn start() -> Option<Self> {
+        Self::cluster(1)
+    }
+
+    /// So many brokers that replicate to one another.
+    pub fn cluster(nodes: usize) -> Option<Self> {
         if let Err(why) = script(["fetch"]) {
             skip(&format!("no Kafka: {}", why.trim()));
             return None;
         }
         let dir = tempfile::Builder::new().prefix("missived-broker").tempdir().expect("a folder");
         let mut broker = Self { dir, bootstrap: String::new() };
-        broker.start_again();
+        broker.bootstrap = broker.start_in(broker.dir.path(), nodes);
         Some(broker)
     }
 
@@ -138,16 +149,54 @@ impl Broker {
         self.act("resume");
     }
 
+    /// Its disk is full, as far as it can tell, until it is started again.
+    pub fn fill(&self) {
+        self.act("fill");
+    }
+
+    /// Whether its process is there, whatever it does.
+    pub fn is_gone(&self) -> bool {
+        let told = script([OsStr::new("status"), "--dir".as_ref(), self.dir.path().as_os_str()]);
+        told.is_err_and(|why| why.contains("exit status: 1"))
+    }
+
     /// After [`stop`](Self::stop) or [`kill`](Self::kill): the same data at the same address.
     pub fn start_again(&mut self) {
-        let own = std::process::id().to_string();
-        let dir = self.dir.path().as_os_str();
-        let out = script([OsStr::new("start"), "--while".as_ref(), own.as_ref(), "--dir".as_ref(), dir]);
-        out.unwrap_or_else(|why| panic!("no broker: {why}")).trim().clone_into(&mut self.bootstrap);
+        self.bootstrap = self.start_in(self.dir.path(), 1);
+    }
+
+    /// SIGKILL for one node of a cluster, from 1.
+    pub fn kill_node(&self, node: usize) {
+        self.act_in("kill", &self.node(node));
+    }
+
+    /// A node that was killed comes back.
+    pub fn start_node(&self, node: usize) {
+        self.start_in(&self.node(node), 1);
+    }
+
+    /// Where its data is.
+    pub fn data(&self) -> PathBuf {
+        self.dir.path().join("data")
+    }
+
+    fn node(&self, node: usize) -> PathBuf {
+        self.dir.path().join(node.to_string())
+    }
+
+    fn start_in(&self, dir: &Path, nodes: usize) -> String {
+        let (own, nodes) = (std::process::id().to_string(), nodes.to_string());
+        let words = ["start", "--nodes", &nodes, "--while", &own, "--dir"].map(OsStr::new);
+        let out = script(words.into_iter().chain([dir.as_os_str()]));
+        out.unwrap_or_else(|why| panic!("no broker: {why}")).trim().to_owned()
     }
 
     fn act(&self, command: &str) {
-        let done = script([OsStr::new(command), "--dir".as_ref(), self.dir.path().as_os_str()]);
+        self.act_in(command, self.dir.path());
+    }
+
+    fn act_in(&self, command: &str, dir: &Path) {
+        let done = script([OsStr::new(command), "--dir".as_ref(), dir.as_os_str()]);
         done.unwrap_or_else(|why| panic!("broker {command}: {why}"));
     }
 }

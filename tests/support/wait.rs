@@ -1,6 +1,6 @@
 //! Waiting: look, pause a moment, look again, until it is there or the deadline has passed.
 //!
-//! The only place among the tests that sleeps or reads a clock. A test that fails here says what it waited for.
+//! The only place among the tests that sleeps ([`moment`] too) or reads a clock. A test that fails here says what it waited for.
 
 use std::time::{Duration, Instant};
 
@@ -37,6 +37,20 @@ pub fn eventually<T>(within: Duration, what: &str, mut probe: impl FnMut() -> Op
         assert!(!deadline.passed(), "no {what} within {within:?}");
         pause();
     }
+}
+
+/// Lets time pass: for the pace of a generator and the moment of a disturbance, which nothing announces. What is to be
+/// waited *for* has [`eventually`].
+#[expect(clippy::disallowed_methods, reason = "a pace and a moment are times, and nothing else")]
+pub fn moment(span: Duration) {
+    std::thread::sleep(span);
+}
+
+/// How long something took.
+pub fn timed<T>(work: impl FnOnce() -> T) -> (T, Duration) {
+    let begun = clock();
+    let done = work();
+    (done, clock() - begun)
 }
 
 #[expect(clippy::disallowed_methods, reason = "the pause between two looks: the one sleep in the tests")]

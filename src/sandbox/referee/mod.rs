@@ -36,6 +36,9 @@ use super::threads::Threads;
 use super::webhook;
 use route::{Endpoint, endpoint};
 
+/// What the ledger keeps of a `User-Agent`.
+const AGENT_BYTES_MAX: usize = 128;
+
 /// What the referee is made from.
 #[derive(Debug)]
 pub struct Rulebook {
@@ -146,6 +149,8 @@ impl Referee {
         let token = head.token.map(|token| fingerprint(token.as_bytes()));
         let label = token.as_ref().map(|token| token[..8].to_owned());
         let id = self.ledger.open(now, head.method, head.path_and_query, label);
+        let agent = head.agent.map(|agent| Clipped::new(agent, AGENT_BYTES_MAX).text);
+        self.ledger.change(id, |entry| entry.agent = agent);
         self.tally.requests += 1;
         self.tally.undecided += 1;
         let path = head.path().to_owned();
@@ -188,7 +193,7 @@ impl Referee {
 
     /// The answer was given, or never will be: the request is no longer in progress.
     pub fn finish(&mut self, now: u64, id: u64, ending: Ending) {
-        self.release(id);
+        self.release(now, id);
         let Some(open) = self.open.remove(&id) else { return };
         if open.decided == Decided::NotYet {
             self.tally.undecided -= 1;
@@ -268,8 +273,9 @@ impl Referee {
         }
     }
 
-    fn release(&mut self, id: u64) {
+    fn release(&mut self, now: u64, id: u64) {
         let Some(open) = self.open.get_mut(&id) else { return };
+        self.ledger.change(id, |entry| entry.over_at = entry.over_at.or(Some(now)));
         open.conversation = None;
         let Some(token) = open.slot.take() else { return };
         self.everyone.end();
@@ -325,7 +331,7 @@ impl Referee {
         };
         match act {
             Act::Answer(_) => {}
-            Act::Reset | Act::Close | Act::Silence => self.release(id),
+            Act::Reset | Act::Close | Act::Silence => self.release(now, id),
         }
         Judgement { delay_ms: played.delay_ms, act }
     }

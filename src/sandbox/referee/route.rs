@@ -9,6 +9,7 @@ pub struct Head<'a> {
     pub path_and_query: &'a str,
     /// The bearer token.
     pub token: Option<&'a str>,
+    pub agent: Option<&'a str>,
     pub content_type: Option<&'a str>,
 }
 
@@ -88,7 +89,7 @@ mod tests {
             ("POST", "/v2/messages", json, Err(Refusal::NoSuchPath), "another version"),
         ];
         for (method, path_and_query, content_type, expected, sentence) in rows {
-            let head = Head { method, path_and_query, token: None, content_type };
+            let head = Head { method, path_and_query, token: None, agent: None, content_type };
             assert_eq!(endpoint(&head), expected, "{sentence}");
         }
     }

@@ -36,6 +36,7 @@ fn arrive(referee: &mut Referee, now: u64, token: &str) -> u64 {
         method: "POST",
         path_and_query: "/v1/messages",
         token: Some(token),
+        agent: None,
         content_type: Some("application/json"),
     };
     referee.arrive(now, &head)

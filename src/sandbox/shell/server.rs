@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
-use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue};
+use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue, USER_AGENT};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
@@ -149,6 +149,7 @@ fn head(request: &Request<Incoming>) -> Head<'_> {
         method: request.method().as_str(),
         path_and_query: request.uri().path_and_query().map_or("/", |path| path.as_str()),
         token: header(AUTHORIZATION).and_then(|value| value.strip_prefix("Bearer ")),
+        agent: header(USER_AGENT),
         content_type: header(CONTENT_TYPE),
     }
 }

@@ -76,6 +76,7 @@ pub enum ClientError {
 pub struct Client {
     connector: Connector,
     host: HeaderValue,
+    agent: HeaderValue,
     clock: Clock,
     idle: Mutex<Vec<Idle>>,
 }
@@ -92,7 +93,21 @@ impl Client {
         let connector = Connector::new(&missive.url, missive.ca_file.as_deref())?;
         let authority = missive.url.authority().ok_or(ClientError::Url)?;
         let host = HeaderValue::from_str(authority.as_str()).map_err(|_| ClientError::Url)?;
-        Ok(Self { connector, host, clock, idle: Mutex::default() })
+        let agent = HeaderValue::from_static(AGENT);
+        Ok(Self { connector, host, agent, clock, idle: Mutex::default() })
+    }
+
+    /// Says which process asks, too, so that Missive's side of a story can be told from ours.
+    #[must_use]
+    pub fn named(mut self, instance: Option<&str>, run: u32) -> Self {
+        let agent = match instance {
+            Some(instance) => format!("{AGENT} ({instance}; {run:08x})"),
+            None => format!("{AGENT} ({run:08x})"),
+        };
+        if let Ok(agent) = HeaderValue::try_from(agent) {
+            self.agent = agent;
+        }
+        self
     }
 
     /// Posts a JSON body to `path` (which begins with `/`); keeps at most [`ANSWER_BYTES_MAX`] of the answer.
@@ -136,7 +151,7 @@ impl Client {
         *request.uri_mut() = path.parse::<Uri>().ok()?;
         let headers = request.headers_mut();
         headers.insert(HOST, self.host.clone());
-        headers.insert(USER_AGENT, HeaderValue::from_static(AGENT));
+        headers.insert(USER_AGENT, self.agent.clone());
         headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
         headers.insert(AUTHORIZATION, authorization);
         if method == Method::POST {

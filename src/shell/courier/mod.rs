@@ -6,7 +6,8 @@
 //! stays is not disturbed, and a throttled lane can't stop the polling that keeps the membership.
 //!
 //! A revoked partition is given back when its owner has drained: nothing more is sent, answers come in, the last state is
-//! committed. One that was lost is left at once; the next owner's transactional id fences whatever is still open.
+//! committed. One that was lost drains as well, because often nobody else has it yet, and each answer that can still be
+//! committed is a doubt less; where there is a successor, its transactional id ends the drain with the first commit.
 
 pub mod client;
 mod dead_letter;
@@ -28,7 +29,7 @@ use rdkafka::topic_partition_list::TopicPartitionList;
 
 use super::clock::Deadline;
 use super::kafka::{GroupContext, GroupEvent, Installation, Names, Partition, group_config};
-use super::readiness::{Gate, ReadyState};
+use super::readiness::{Gate, Readiness, ReadyState};
 use crate::config;
 use crate::lane::Lane;
 use crate::telemetry::Telemetry;
@@ -49,6 +50,8 @@ pub struct Plan {
     pub drain_deadline: Duration,
     pub telemetry: Arc<Telemetry>,
     pub gate: Arc<Gate>,
+    /// Where each owner has a say of its own: one that can't go on is not outvoted by one that can.
+    pub readiness: Arc<Readiness>,
 }
 
 impl Plan {
@@ -56,6 +59,11 @@ impl Plan {
     fn lanes_on(&self, partition: i32) -> impl Iterator<Item = &config::Lane> {
         let lives_here = move |lane: &&config::Lane| self.installation.lanes.get(&lane.policy.lane) == Some(&partition);
         self.lanes.iter().filter(lives_here)
+    }
+
+    /// The say of a partition's owner in whether this instance is ready.
+    fn gate_of(&self, partition: i32) -> Gate {
+        self.readiness.component(format!("lanes of partition {partition}"))
     }
 
     /// A lane without a past. One that this config doesn't know has no routes and no channels: it holds what it hears.
@@ -115,10 +123,19 @@ pub fn run(plan: Arc<Plan>, stop: &AtomicBool) -> Result<(), KafkaError> {
         group_config(&plan.kafka, &plan.names.lane_group, "lane").create_with_context(GroupContext::default())?;
     consumer.subscribe(&[&plan.names.ledger])?;
     plan.gate.set(ReadyState::Starting("joining the lane group"));
-    let mut members =
-        Membership { plan, consumer, owned: BTreeMap::new(), leaving: BTreeMap::new(), revoked: Vec::new() };
+    let mut members = Membership {
+        plan,
+        consumer,
+        owned: BTreeMap::new(),
+        resting: BTreeMap::new(),
+        leaving: BTreeMap::new(),
+        revoked: Vec::new(),
+    };
     while !stop.load(Ordering::Acquire) {
-        members.turn();
+        if let Err(error) = members.turn() {
+            members.abandon();
+            return Err(error);
+        }
     }
     members.leave();
     Ok(())
@@ -128,6 +145,8 @@ struct Membership {
     plan: Arc<Plan>,
     consumer: BaseConsumer<GroupContext>,
     owned: BTreeMap<i32, Owned>,
+    /// Still ours, but their owners ended by themselves; until when they rest.
+    resting: BTreeMap<i32, Deadline>,
     /// Asked to leave; what was revoked is given back when all of them have.
     leaving: BTreeMap<i32, Owned>,
     /// To be given back in one answer: the group takes the first answer for all of a revocation.
@@ -135,19 +154,26 @@ struct Membership {
 }
 
 impl Membership {
-    fn turn(&mut self) {
-        if let Some(Err(error)) = self.consumer.poll(Duration::from_millis(50)) {
-            tracing::debug!(%error, "lane group");
+    /// An error is the end of this member: its group takes it for another one, and a new one must join.
+    fn turn(&mut self) -> Result<(), KafkaError> {
+        match self.consumer.poll(Duration::from_millis(50)) {
+            Some(Err(error)) if self.consumer.client().fatal_error().is_some() => return Err(error),
+            Some(Err(error)) => tracing::debug!(%error, "lane group"),
+            Some(Ok(_)) | None => {}
         }
         while let Some(event) = self.consumer.context().assignments.next() {
             match event {
                 GroupEvent::Assigned(partitions) => self.assign(&partitions),
-                GroupEvent::Revoked(partitions) => self.release(&partitions, Order::Drain),
-                GroupEvent::Lost(partitions) => self.release(&partitions, Order::Abandon),
+                GroupEvent::Revoked(partitions) => self.release(&partitions),
+                GroupEvent::Lost(partitions) => {
+                    self.plan.gate.set(ReadyState::Starting("joining the lane group again"));
+                    self.release(&partitions);
+                }
             }
         }
         self.give_back();
         self.restart_ended();
+        Ok(())
     }
 
     fn assign(&mut self, partitions: &[Partition]) {
@@ -161,9 +187,7 @@ impl Membership {
         for partition in partitions {
             self.start(partition.number);
         }
-        if self.owned.is_empty() {
-            self.plan.gate.set(ReadyState::Ready);
-        }
+        self.plan.gate.set(ReadyState::Ready);
     }
 
     /// An owner for a partition on which lanes live; the others need none.
@@ -173,7 +197,8 @@ impl Membership {
         }
         let orders = Arc::new(Orders::default());
         let (plan, told) = (Arc::clone(&self.plan), Arc::clone(&orders));
-        let work = move || owner::own(&plan, partition, &told);
+        let gate = plan.gate_of(partition);
+        let work = move || owner::own(&plan, partition, gate, &told);
         match thread::Builder::new().name(format!("owner-{partition}")).spawn(work) {
             Ok(thread) => {
                 self.owned.insert(partition, Owned { orders, thread });
@@ -182,14 +207,17 @@ impl Membership {
         }
     }
 
-    fn release(&mut self, partitions: &[Partition], order: Order) {
+    fn release(&mut self, partitions: &[Partition]) {
         for partition in partitions {
             self.revoked.push(partition.number);
+            if self.resting.remove(&partition.number).is_some() {
+                self.plan.gate_of(partition.number).retire();
+            }
             if let Some(owned) = self.owned.remove(&partition.number) {
                 self.leaving.insert(partition.number, owned);
             }
             if let Some(leaving) = self.leaving.get(&partition.number) {
-                leaving.order(order);
+                leaving.order(Order::Drain);
             }
         }
     }
@@ -207,16 +235,19 @@ impl Membership {
         tracing::info!(partitions = revoked.len(), "ledger partitions given back");
     }
 
-    /// An owner that ended by itself (fenced, or its transaction failed for good) starts over with a fresh takeover.
+    /// An owner that ended by itself starts over with a fresh takeover, but not at once: if it was fenced because the group
+    /// has given its partition to somebody else, the next heartbeats say so, and fencing that one in turn would be a brawl.
     fn restart_ended(&mut self) {
-        let ended: Vec<i32> = self
-            .owned
-            .iter()
-            .filter(|(_, owned)| owned.thread.is_finished())
-            .map(|(partition, _)| *partition)
-            .collect();
+        let ended = |(partition, owned): (&i32, &Owned)| owned.thread.is_finished().then_some(*partition);
+        let ended: Vec<i32> = self.owned.iter().filter_map(ended).collect();
         for partition in ended {
             self.owned.remove(&partition);
+            self.resting.insert(partition, Deadline::after(self.plan.kafka.session_timeout / 2));
+        }
+        let rested = |(partition, rest): (&i32, &Deadline)| rest.has_passed().then_some(*partition);
+        let rested: Vec<i32> = self.resting.iter().filter_map(rested).collect();
+        for partition in rested {
+            self.resting.remove(&partition);
             self.start(partition);
         }
     }
@@ -231,16 +262,35 @@ impl Membership {
 
     fn leave(mut self) {
         let deadline = Deadline::after(self.plan.drain_deadline);
-        for owned in self.owned.values() {
-            owned.order(Order::Drain);
+        self.order_all(Order::Drain);
+        while !self.leaving.is_empty() && !deadline.has_passed() {
+            if self.turn().is_err() {
+                break;
+            }
+        }
+        self.order_all(Order::Abandon);
+        self.consumer.context().assignments.close();
+    }
+
+    /// This member is over, and others may own its partitions already. Returns when nobody of ours acts any more.
+    fn abandon(mut self) {
+        self.plan.gate.set(ReadyState::Starting("joining the lane group again"));
+        self.order_all(Order::Abandon);
+        self.consumer.context().assignments.close();
+        for (partition, owned) in std::mem::take(&mut self.leaving) {
+            if owned.thread.join().is_err() {
+                tracing::error!(partition, "an owner panicked");
+            }
+        }
+    }
+
+    fn order_all(&mut self, order: Order) {
+        for partition in std::mem::take(&mut self.resting).into_keys() {
+            self.plan.gate_of(partition).retire();
         }
         self.leaving.append(&mut self.owned);
-        while !self.leaving.is_empty() && !deadline.has_passed() {
-            self.turn();
-        }
         for owned in self.leaving.values() {
-            owned.order(Order::Abandon);
+            owned.order(order);
         }
-        self.consumer.context().assignments.close();
     }
 }

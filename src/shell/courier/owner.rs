@@ -19,16 +19,16 @@ use rdkafka::producer::{BaseProducer, Producer};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use super::remarks::Remarks;
-use super::sender::{self, Answers};
+use super::sender::{self, Answered, Answers};
 use super::takeover::{POSITION_KEY, Restored, TakeoverError, restore, resume};
 use super::transaction::{self, Outcome, Write};
 use super::{Order, Orders, Plan, dead_letter};
+use crate::event::Timestamp;
 use crate::event::frame::{LedgerError, LedgerRecord};
-use crate::lane::{Blocked, DeliveryId, Effects, Input, Lane};
-use crate::missive::Answer;
+use crate::lane::{Blocked, Effects, Input, Lane};
 use crate::shell::clock::{self, Deadline};
 use crate::shell::kafka::{QuietContext, reader_config, transactional_config};
-use crate::shell::readiness::ReadyState;
+use crate::shell::readiness::{Gate, ReadyState};
 use crate::telemetry::LaneReport;
 
 /// Ledger records folded in one turn.
@@ -47,25 +47,35 @@ const SLEEP_MAX: Duration = Duration::from_millis(250);
 const TRIM_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Owns a partition until ordered to leave, or until somebody else does.
-pub fn own(plan: &Arc<Plan>, partition: i32, orders: &Orders) {
-    let Some((producer, mut restored)) = take_over(plan, partition, orders) else { return };
-    let effects = resume(&mut restored, clock::now());
-    match Owner::new(plan, partition, producer, restored, effects) {
-        Ok(mut owner) => owner.work(orders),
-        Err(error) => tracing::error!(%error, partition, "the ledger can't be read"),
+pub fn own(plan: &Arc<Plan>, partition: i32, gate: Gate, orders: &Orders) {
+    if let Some((producer, mut restored)) = take_over(plan, partition, &gate, orders) {
+        let effects = resume(&mut restored, clock::now());
+        match Owner::new(plan, partition, &gate, producer, restored, effects) {
+            Ok(mut owner) => owner.work(orders),
+            Err(error) => tracing::error!(%error, partition, "the ledger can't be read"),
+        }
+    }
+    match orders.current() {
+        Order::Work => gate.leave(),
+        Order::Drain | Order::Abandon => gate.retire(),
     }
 }
 
 /// Fences the predecessor and reads the state; keeps trying until it succeeds or is ordered to leave.
-fn take_over(plan: &Plan, partition: i32, orders: &Orders) -> Option<(BaseProducer<QuietContext>, Restored)> {
-    plan.gate.set(ReadyState::Starting("reading the state"));
+fn take_over(
+    plan: &Plan,
+    partition: i32,
+    gate: &Gate,
+    orders: &Orders,
+) -> Option<(BaseProducer<QuietContext>, Restored)> {
+    gate.set(ReadyState::Starting("reading the state"));
     while orders.current() == Order::Work {
         match try_take_over(plan, partition) {
             Ok(taken) => return Some(taken),
             Err(TakeoverFailure::Kafka(error)) => tracing::warn!(%error, partition, "taking over a ledger partition"),
             Err(TakeoverFailure::State(error)) => {
                 tracing::error!(%error, partition, "this partition's state can't be read; it is left alone");
-                plan.gate.set(ReadyState::Halted(error.to_string()));
+                gate.set(ReadyState::Halted(error.to_string()));
             }
         }
         thread::park_timeout(RETRY_PAUSE);
@@ -99,6 +109,7 @@ fn try_take_over(plan: &Plan, partition: i32) -> Result<(BaseProducer<QuietConte
 struct Owner<'p> {
     plan: &'p Arc<Plan>,
     partition: i32,
+    gate: &'p Gate,
     producer: BaseProducer<QuietContext>,
     ledger: BaseConsumer<QuietContext>,
     lanes: BTreeMap<Box<str>, Lane>,
@@ -109,8 +120,8 @@ struct Owner<'p> {
     dirty_since: Option<Instant>,
     retry_at: Option<Instant>,
     trimmed_at: Instant,
-    answers: Receiver<(Box<str>, DeliveryId, Answer)>,
-    answers_to: SyncSender<(Box<str>, DeliveryId, Answer)>,
+    answers: Receiver<Answered>,
+    answers_to: SyncSender<Answered>,
     remarks: Remarks,
     over: bool,
 }
@@ -119,6 +130,7 @@ impl<'p> Owner<'p> {
     fn new(
         plan: &'p Arc<Plan>,
         partition: i32,
+        gate: &'p Gate,
         producer: BaseProducer<QuietContext>,
         restored: Restored,
         effects: BTreeMap<Box<str>, Effects>,
@@ -129,6 +141,7 @@ impl<'p> Owner<'p> {
         Ok(Self {
             plan,
             partition,
+            gate,
             producer,
             ledger,
             lanes: restored.lanes,
@@ -147,14 +160,13 @@ impl<'p> Owner<'p> {
 
     fn work(&mut self, orders: &Orders) {
         self.report();
-        self.plan.gate.set(ReadyState::Ready);
         let mut drain: Option<Deadline> = None;
         while !self.over {
             match (orders.current(), drain) {
                 (Order::Work, _) => {}
                 (Order::Drain, None) => {
                     drain = Some(Deadline::after(self.plan.drain_deadline));
-                    self.step_all(&|| Input::Drain);
+                    self.drain();
                 }
                 (Order::Drain, Some(deadline)) if self.is_drained() || deadline.has_passed() => break,
                 (Order::Drain, Some(_)) => {}
@@ -169,10 +181,13 @@ impl<'p> Owner<'p> {
         tracing::info!(partition = self.partition, position = self.committed_position, "left a ledger partition");
     }
 
+    /// The clock is read before answers are taken, and all of them are taken before anything else happens at that instant:
+    /// whoever is given up by now had its answer before, and it counts, however long a commit has kept us from it.
     fn turn(&mut self, draining: bool) {
-        let more = !draining && self.fold_available();
-        self.take_answers();
-        self.wake_lanes();
+        let now = clock::now();
+        self.take_answers(now);
+        let more = !draining && self.fold_available(now);
+        self.wake_lanes(now);
         self.remarks.say_due();
         if self.commit_is_due(draining) {
             self.commit();
@@ -191,14 +206,14 @@ impl<'p> Owner<'p> {
     }
 
     /// Folds what the ledger has; true if there may be more at once.
-    fn fold_available(&mut self) -> bool {
+    fn fold_available(&mut self, now: Timestamp) -> bool {
         for _ in 0..RECORDS_PER_TURN {
             match self.ledger.poll(Duration::ZERO) {
                 Some(Ok(record)) => {
-                    let folded = fold(self.plan, &record, &mut self.lanes, &mut self.effects);
+                    let folded = fold(self.plan, now, &record, &mut self.lanes, &mut self.effects);
                     if let Err(error) = folded {
                         tracing::error!(%error, partition = self.partition, offset = record.offset(), "the ledger can't be read on");
-                        self.plan.gate.set(ReadyState::Halted(format!("ledger: {error}")));
+                        self.gate.set(ReadyState::Halted(format!("ledger: {error}")));
                         self.over = true;
                         return false;
                     }
@@ -212,16 +227,31 @@ impl<'p> Owner<'p> {
         true
     }
 
-    fn take_answers(&mut self) {
-        while let Ok((name, id, answer)) = self.answers.try_recv() {
+    /// Each counts from the moment it came, in that order, and what the lane would have sent at such a moment is too late by
+    /// now: so no delivery is given up whose answer is here, and none that never left.
+    fn take_answers(&mut self, now: Timestamp) {
+        let mut answered: Vec<Answered> = self.answers.try_iter().collect();
+        loop {
+            answered.extend(self.too_late(now));
+            answered.sort_by_key(|answered| std::cmp::Reverse(answered.at));
+            let Some(Answered { lane: name, at, id, answer }) = answered.pop() else { return };
             if let (Some(lane), Some(effects)) = (self.lanes.get_mut(&name), self.effects.get_mut(&name)) {
-                lane.step(clock::now(), Input::Answered { id, answer }, effects);
+                lane.step(at, Input::Answered { id, answer }, effects);
             }
         }
     }
 
-    fn wake_lanes(&mut self) {
-        let now = clock::now();
+    /// Deliveries that could not be committed before they had to leave: they never will, and that is no doubt.
+    fn too_late(&mut self, now: Timestamp) -> Vec<Answered> {
+        let mut late = Vec::new();
+        for (name, effects) in &mut self.effects {
+            let over = effects.sends.extract_if(.., |delivery| delivery.send_before <= now);
+            late.extend(over.map(|delivery| Answered::too_late(name, &delivery)));
+        }
+        late
+    }
+
+    fn wake_lanes(&mut self, now: Timestamp) {
         for (name, lane) in &mut self.lanes {
             if lane.next_wakeup().is_some_and(|at| at <= now)
                 && let Some(effects) = self.effects.get_mut(name)
@@ -231,10 +261,12 @@ impl<'p> Owner<'p> {
         }
     }
 
-    fn step_all(&mut self, input: &dyn Fn() -> Input<'static>) {
+    fn drain(&mut self) {
+        let now = clock::now();
+        self.take_answers(now);
         for (name, lane) in &mut self.lanes {
             if let Some(effects) = self.effects.get_mut(name) {
-                lane.step(clock::now(), input(), effects);
+                lane.step(now, Input::Drain, effects);
             }
         }
     }
@@ -275,6 +307,7 @@ impl<'p> Owner<'p> {
             }
             Outcome::Over(error) => {
                 tracing::warn!(%error, partition = self.partition, "this owner is over");
+                self.gate.set(ReadyState::Starting("an owner ended; another one takes over soon"));
                 self.over = true;
             }
         }
@@ -309,17 +342,23 @@ impl<'p> Owner<'p> {
         writes
     }
 
-    /// The state is in Kafka: now deliveries may leave.
+    /// The state is in Kafka: now deliveries may leave, unless that took too long.
     fn committed(&mut self) {
         self.committed_position = self.position;
         self.dirty_since = None;
         self.retry_at = None;
+        let now = clock::now();
         for (name, effects) in &mut self.effects {
             let effects = std::mem::take(effects);
             let Some(lane) = self.lanes.get_mut(name) else { continue };
             lane.committed();
             self.remarks.hear(name, effects.notices);
             for delivery in effects.sends {
+                if delivery.send_before <= now {
+                    // the queue holds one answer for every permit, and this delivery has one
+                    let _ = self.answers_to.try_send(Answered::too_late(name, &delivery));
+                    continue;
+                }
                 let answers = Answers { lane: name.clone(), queue: self.answers_to.clone(), owner: thread::current() };
                 let timeout = self.plan.lanes.iter().find(|lane| lane.policy.lane == *name);
                 let timeout = timeout.map_or(Duration::from_secs(10), |lane| lane.policy.limits.request_timeout);
@@ -332,6 +371,11 @@ impl<'p> Owner<'p> {
 
     fn report(&self) {
         let now = clock::now();
+        let halted = self.lanes.iter().find(|(_, lane)| matches!(lane.blocked(), Blocked::Halted { .. }));
+        self.gate.set(match halted {
+            Some((name, _)) => ReadyState::Halted(format!("missive refuses the token of lane {name}")),
+            None => ReadyState::Ready,
+        });
         for (name, lane) in &self.lanes {
             let report = LaneReport {
                 at: now,
@@ -346,10 +390,6 @@ impl<'p> Owner<'p> {
                 dedupe_evicted: lane.dedupe_evicted(),
                 oldest_untold: lane.oldest_untold(),
             };
-            self.plan.gate.set(match report.blocked {
-                Blocked::Halted { .. } => ReadyState::Halted(format!("missive refuses the token of lane {name}")),
-                Blocked::No | Blocked::Until(_) => ReadyState::Ready,
-            });
             self.plan.telemetry.lane(name, report);
         }
     }
@@ -390,11 +430,11 @@ fn follow(plan: &Plan, partition: i32, position: Option<i64>) -> Result<BaseCons
 /// an owner that knows it takes over.
 fn fold(
     plan: &Plan,
+    now: Timestamp,
     record: &BorrowedMessage<'_>,
     lanes: &mut BTreeMap<Box<str>, Lane>,
     effects: &mut BTreeMap<Box<str>, Effects>,
 ) -> Result<(), LedgerError> {
-    let now = clock::now();
     match LedgerRecord::read(record.payload().unwrap_or_default())? {
         LedgerRecord::Frame(frame) => {
             if !lanes.contains_key(frame.lane) {

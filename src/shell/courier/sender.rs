@@ -11,9 +11,11 @@ use hyper::body::Bytes;
 
 use super::client::{Client, Deadlines};
 use crate::config::TokenSource;
+use crate::event::Timestamp;
 use crate::lane::{Delivery, DeliveryId, Request};
 use crate::missive::answer::{Answer, NotSent, Status};
 use crate::missive::{MESSAGES_PATH, Token, messages_of};
+use crate::shell::clock;
 
 /// The largest token file.
 const TOKEN_FILE_BYTES_MAX: usize = 4 * 1024;
@@ -71,11 +73,27 @@ fn read_file(path: &Path) -> Option<Token> {
     token
 }
 
+/// What became of a delivery, and when that was known.
+pub struct Answered {
+    pub lane: Box<str>,
+    pub at: Timestamp,
+    pub id: DeliveryId,
+    pub answer: Answer,
+}
+
+impl Answered {
+    /// It was not sent, and that was settled when its time was over.
+    pub fn too_late(lane: &str, delivery: &Delivery) -> Self {
+        let answer = Answer::NotSent(NotSent::TooLate);
+        Self { lane: lane.into(), at: delivery.send_before, id: delivery.id, answer }
+    }
+}
+
 /// Where answers go, and who waits for them.
 #[derive(Clone)]
 pub struct Answers {
     pub lane: Box<str>,
-    pub queue: SyncSender<(Box<str>, DeliveryId, Answer)>,
+    pub queue: SyncSender<Answered>,
     pub owner: Thread,
 }
 
@@ -104,7 +122,8 @@ pub async fn send(client: Arc<Client>, tokens: Tokens, delivery: Delivery, timeo
     );
     // The queue holds one answer for every permit of every lane, so it is never full; if the owner is gone, its successor
     // knows what to think of a delivery without an answer.
-    if answers.queue.try_send((answers.lane, id, answer)).is_ok() {
+    let answered = Answered { lane: answers.lane, at: clock::now(), id, answer };
+    if answers.queue.try_send(answered).is_ok() {
         answers.owner.unpark();
     }
 }

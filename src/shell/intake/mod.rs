@@ -81,7 +81,11 @@ pub fn run(plan: Plan, stop: &AtomicBool) -> Result<(), KafkaError> {
     while !stop.load(Ordering::Acquire) {
         member.answer_group();
         member.look_after_topics();
-        member.turn()?;
+        if let Err(error) = member.turn() {
+            // nobody polls any more, and a consumer that waits for an answer to a rebalance would never close
+            member.consumer.context().assignments.close();
+            return Err(error);
+        }
     }
     let deadline = Deadline::after(member.plan.drain_deadline);
     member.leave(deadline);
@@ -223,6 +227,11 @@ impl Member {
                     full: false,
                 };
                 reading.take(now, partition, &record)
+            }
+            // such as a member that its group takes for another one: it will never read again, a new one will
+            Some(Err(error)) if self.consumer.client().fatal_error().is_some() => {
+                self.producer.context().fail(error);
+                Next::Nothing
             }
             Some(Err(error)) => {
                 if error.rdkafka_error_code() == Some(RDKafkaErrorCode::UnknownTopicOrPartition) {

@@ -1,0 +1,163 @@
+//! What an owner finds in the state topic: as much as there is, as little as must be, and nothing that it can't read.
+//!
+//! `MISSIVED_KEYS` says how many identities come (50,000; a million shows what is promised). Conversations are a hundredth.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::scene::Daemon;
+use crate::stage::{Budget, PATIENCE, Stage, number, run, say};
+use crate::support::daemon::SOON;
+use crate::support::wait::{eventually, moment};
+use crate::support::{kafka, kcat};
+
+/// For a million of anything.
+const LONG: Duration = Duration::from_secs(600);
+
+#[test]
+fn a_successor_restores_what_its_predecessor_knew() {
+    let Some(stage) = Stage::new(Budget::Tenfold) else { return };
+    let stage = stage.with("digest_lines_max = 100", "digest_lines_max = 10");
+    let (keys, config) = (number("MISSIVED_KEYS", 50_000), stage.config("one"));
+    let conversations = keys / 100;
+    let daemon = run(&config);
+    kcat::send_lines(&stage.kafka, &stage.topic("deals"), (0..keys).map(|key| change(key % conversations, key)));
+    let known = |daemon: &Daemon| {
+        let metrics = daemon.metrics();
+        (metrics.sum("missived_dedupe_keys", ""), metrics.sum("missived_conversations", ""))
+    };
+    eventually(LONG, "last of the keys", || (known(&daemon).0 == keys).then_some(()));
+    let before = known(&daemon);
+    assert!(before.1 >= conversations, "{} conversations", before.1);
+    daemon.stop();
+
+    let daemon = run(&config);
+    let restored =
+        eventually(SOON, "metrics of what was restored", || Some(known(&daemon)).filter(|after| after.0 > 0));
+    assert_eq!((restored.0, restored.1 >= conversations), (keys, true), "as it was: {restored:?}");
+    let lines = daemon.process.text(crate::support::daemon::Stream::Stderr);
+    let took = lines.lines().filter(|line| line.contains("took over")).map(Takeover::of);
+    let largest = took.max_by_key(|takeover| takeover.records).expect("a takeover");
+    say(&format!(
+        "restore of {keys} keys and {conversations} conversations: {} records in {:.1} s, {} records/s, {} keys/s",
+        largest.records,
+        largest.ms as f64 / 1e3,
+        largest.records * 1_000 / largest.ms.max(1),
+        keys * 1_000 / largest.ms.max(1),
+    ));
+    daemon.stop();
+}
+
+struct Takeover {
+    records: u64,
+    ms: u64,
+}
+
+impl Takeover {
+    fn of(line: &str) -> Self {
+        let number = |name: &str| {
+            let rest = line.split(name).nth(1).unwrap_or_else(|| panic!("no {name} in {line}"));
+            rest.split_whitespace().next().and_then(|digits| digits.parse().ok()).expect("a number")
+        };
+        Self { records: number(" records="), ms: number("took_ms=") }
+    }
+}
+
+#[test]
+fn what_has_gone_leaves_the_state_topic() {
+    const CONVERSATIONS: u64 = 20;
+    let Some(stage) = Stage::new(Budget::Tenfold) else { return };
+    let short = "group_interval = \"1s\"\nwindow = \"10s\"\nepisode_gap = \"1s\"";
+    let stage = stage.with("group_interval = \"1s\"", short);
+    let (keys, state) = (number("MISSIVED_KEYS", 50_000), format!("{}.state", stage.namespace));
+    // what takes Kafka an hour and a full segment elsewhere
+    let quick = [
+        ("cleanup.policy", "compact"),
+        ("segment.ms", "1000"),
+        ("min.cleanable.dirty.ratio", "0.01"),
+        ("delete.retention.ms", "100"),
+    ];
+    kafka::create_topic(&stage.kafka, &state, 2, &quick);
+    let daemon = run(&stage.config("one"));
+    let mut key = 0;
+    let mut send = |count: u64| {
+        let lines = (key..key + count).map(|key| change(key % CONVERSATIONS, key));
+        kcat::send_lines(&stage.kafka, &stage.topic("deals"), lines);
+        key += count;
+    };
+    // in slices, as they would come
+    (0..10).for_each(|_| send(keys / 10));
+    let known = || daemon.metrics().sum("missived_dedupe_keys", "");
+    eventually(LONG, "all events", || (daemon.metrics().consumed() >= keys).then_some(()));
+    eventually(PATIENCE, "end of every window", || (known() == 0).then_some(()));
+    let (mut written, mut most) = (0, 0);
+    let (left, bytes) = eventually(LONG, "compaction", || {
+        // a segment is closed by the first record that comes too late for it
+        send(1);
+        moment(Duration::from_secs(1));
+        let records = kcat::payloads(&stage.kafka, &state);
+        let bytes = records.iter().flatten().map(Vec::len).sum::<usize>();
+        (written, most) = (end_of(&stage.kafka, &state), most.max(bytes));
+        (bytes < most / 20).then_some((records.len(), bytes))
+    });
+    say(&format!(
+        "{keys} keys came and went: {written} records of {most} bytes were in the state topic, {left} of {bytes} are left"
+    ));
+    daemon.stop();
+}
+
+/// How many records a topic has ever held, commit markers included.
+fn end_of(kafka: &str, topic: &str) -> i64 {
+    let mut last = std::collections::BTreeMap::new();
+    for record in kcat::consume(kafka, topic) {
+        last.insert(record.partition, record.offset + 1);
+    }
+    last.values().sum()
+}
+
+#[test]
+fn a_record_of_an_unknown_version_stops_its_partition_and_no_other() {
+    let Some(stage) = Stage::new(Budget::Tenfold) else { return };
+    let state = format!("{}.state", stage.namespace);
+    let config = stage.config("one");
+    let daemon = run(&config);
+    let place = |lane: &str| {
+        let records = kcat::consume(&stage.kafka, &state);
+        let installation = records.iter().find(|record| record.key.as_deref() == Some("installation"));
+        installation.expect("an installation").json()["lanes"][lane].as_i64().expect("a partition")
+    };
+    let busy = i32::try_from(place("busy")).expect("a small number");
+    assert_ne!(place("default"), i64::from(busy), "two lanes on two partitions");
+    daemon.stop();
+    kcat::Record::to(&state).partition(busy).key("busy/history").payload([9, 0]).send(&stage.kafka);
+
+    let daemon = Daemon::start(config.path());
+    daemon.process.wait_for_line("state record busy/history is of version 9; this missived reads version", PATIENCE);
+    kcat::Record::to(&stage.topic("talks")).payload(said("t0", "t-0-0")).send(&stage.kafka);
+    kcat::Record::to(&stage.topic("deals")).payload(change(0, 0)).send(&stage.kafka);
+    eventually(PATIENCE, "message of the other lane", || {
+        let told = stage.missive.ledger();
+        (told.len() == 1 && told[0].body == "t-0-0" && told[0].is_settled()).then_some(())
+    });
+    let (status, report) = daemon.readiness();
+    let halted = |component: &&Value| component["state"] == "halted";
+    let halted: Vec<String> =
+        report["components"].as_array().expect("a list").iter().filter(halted).map(Value::to_string).collect();
+    assert_eq!((status, halted.len()), (503, 1), "{report}");
+    assert!(halted[0].contains("is of version 9"), "and says why: {report}");
+
+    // taken away, it goes on by itself
+    kcat::Record::to(&state).partition(busy).key("busy/history").send(&stage.kafka);
+    stage.missive.wait_for_more(1, PATIENCE);
+    daemon.until_ready(PATIENCE);
+    daemon.stop();
+}
+
+fn change(conversation: u64, key: u64) -> String {
+    said(&format!("r{conversation}"), &format!("r-{conversation}-{key}"))
+}
+
+fn said(on: &str, token: &str) -> String {
+    json!({"on": on, "id": token, "text": token, "from": "Ann"}).to_string()
+}
