@@ -10,7 +10,6 @@ use std::process::ExitCode;
 use clap::Args;
 
 use crate::config::{Config, Environment, LoadError, Loaded};
-use crate::event::Format;
 use crate::route::{Rule, Source};
 
 /// `EX_CONFIG` of sysexits.h; systemd can be told not to restart on it.
@@ -81,15 +80,7 @@ fn source_line(config: &Config, source: &Source) -> String {
         format!("route {name} → channel {} → lane {lane}", channel_of(config, rule))
     });
     let routes = routes.collect::<Vec<_>>().join(", else ");
-    format!("topic {} → {} → {routes}\n", source.topic, format_word(&source.format))
-}
-
-const fn format_word(format: &Format) -> &'static str {
-    match format {
-        Format::Alertmanager => "alertmanager",
-        Format::CloudEvents { .. } => "cloudevents",
-        Format::Json(_) => "json",
-    }
+    format!("topic {} → {} → {routes}\n", source.topic, source.format.as_str())
 }
 
 fn channel_of<'a>(config: &'a Config, rule: &Rule) -> &'a str {
