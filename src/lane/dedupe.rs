@@ -5,7 +5,9 @@
 //! rehashes a large one. The number of identities is capped: the oldest slice goes first, and is counted.
 //!
 //! What has been added since the last commit is one *chunk* of a slice in the state topic; a slice that is dropped leaves
-//! tombstones for its chunks.
+//! tombstones for its chunks. It is forgotten at once, and its memory and its tombstones go bit by bit in the steps that
+//! follow: neither millions of keys nor thousands of chunks may hold one step up. A crash in between costs nothing: chunks
+//! that come back are past their window, and dropped again.
 
 use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::hash::{BuildHasherDefault, Hasher};
@@ -13,14 +15,21 @@ use std::time::Duration;
 
 use crate::event::{Fingerprint, Timestamp};
 
-/// Slices a window is divided into; an identity lives between one window and one window and an eighth.
-const SLICES: u32 = 8;
+/// Slices a window is divided into; an identity lives between one window and one window and a quarter. Each slice more is one
+/// more table to look into.
+const SLICES: u32 = 4;
 
 /// Tables of a slice; an insert that grows one moves a 256th of the slice.
 const SHARDS: usize = 256;
 
 /// Identities in one chunk at most: well below what a record may hold.
 const CHUNK_KEYS_MAX: usize = 16_384;
+
+/// Tables of a dropped slice that are freed in one step.
+const BURIED_SHARDS: usize = 16;
+
+/// Tombstones of a dropped slice that are written in one step.
+const BURIED_CHUNKS: u32 = 512;
 
 /// Has this been seen within its window?
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +55,8 @@ pub struct Dedupe {
     keys: usize,
     evicted: u64,
     windows: BTreeMap<u64, Slices>,
+    /// Dropped slices, oldest first, with their windows.
+    graves: VecDeque<(u64, Slice)>,
 }
 
 #[derive(Debug, Default)]
@@ -57,7 +68,8 @@ struct Slices {
 #[derive(Debug)]
 struct Slice {
     number: u64,
-    shards: Box<[Shard]>,
+    /// [`SHARDS`] of them, until it is dropped.
+    shards: Vec<Shard>,
     len: usize,
     /// Chunks in the state topic.
     chunks: u32,
@@ -89,24 +101,34 @@ impl Hasher for AlreadyHashed {
 
 impl Dedupe {
     pub fn new(keys_max: usize) -> Self {
-        Self { keys_max, keys: 0, evicted: 0, windows: BTreeMap::new() }
+        Self { keys_max, keys: 0, evicted: 0, windows: BTreeMap::new(), graves: VecDeque::new() }
     }
 
-    /// Notes `identity`; tells whether it was known.
+    /// Looks `identity` up. Every slice may cost a wait for memory; look-ups one right after another wait together.
+    pub fn look_up(&self, window: Duration, identity: Fingerprint) -> Seen {
+        let slices = self.windows.get(&window_millis(window));
+        let known = slices.is_some_and(|slices| slices.slices.iter().rev().any(|slice| slice.contains(identity)));
+        if known { Seen::Duplicate } else { Seen::Fresh }
+    }
+
+    /// Notes an identity that was looked up in this step, and since then can only have come into the newest slice; tells
+    /// whether it was known.
     pub fn note(
         &mut self,
         now: Timestamp,
         window: Duration,
         identity: Fingerprint,
+        looked_up: Seen,
         dirty: &mut impl FnMut(ChunkKey),
     ) -> Seen {
-        let millis = window_millis(window);
-        let slices = self.windows.entry(millis).or_default();
-        if slices.slices.iter().rev().any(|slice| slice.contains(identity)) {
+        if looked_up == Seen::Duplicate {
             return Seen::Duplicate;
         }
-        let slice = slices.newest(now, millis);
-        slice.insert(identity);
+        let millis = window_millis(window);
+        let slice = self.windows.entry(millis).or_default().newest(now, millis);
+        if slice.insert(identity) == Seen::Duplicate {
+            return Seen::Duplicate;
+        }
         dirty(ChunkKey { window: millis, slice: slice.number, chunk: slice.record(identity) });
         self.keys += 1;
         if self.keys > self.keys_max {
@@ -125,17 +147,23 @@ impl Dedupe {
         }
     }
 
-    /// Drops what is older than its window.
+    /// Drops what is older than its window, and goes on freeing what was dropped.
     pub fn expire(&mut self, now: Timestamp, dirty: &mut impl FnMut(ChunkKey)) {
         for (window, slices) in &mut self.windows {
             while slices.slices.front().is_some_and(|slice| slice.expires(*window) <= now) {
-                self.keys -= slices.drop_oldest(*window, dirty);
+                let Some(slice) = slices.slices.pop_front() else { break };
+                self.keys -= slice.len;
+                self.graves.push_back((*window, slice));
             }
         }
+        self.bury(dirty);
     }
 
-    /// When the next slice can be dropped.
+    /// When the next slice can be dropped, or at once while a dropped one is still being freed.
     pub fn next_expiry(&self) -> Option<Timestamp> {
+        if !self.graves.is_empty() {
+            return Some(Timestamp::EPOCH);
+        }
         let oldest = |(window, slices): (&u64, &Slices)| Some(slices.slices.front()?.expires(*window));
         self.windows.iter().filter_map(oldest).min()
     }
@@ -175,9 +203,40 @@ impl Dedupe {
         let oldest = |(window, slices): (&u64, &Slices)| Some((slices.slices.front()?.expires(*window), *window));
         let Some((_, window)) = self.windows.iter().filter_map(oldest).min() else { return };
         let Some(slices) = self.windows.get_mut(&window) else { return };
-        let dropped = slices.drop_oldest(window, dirty);
-        self.keys -= dropped;
-        self.evicted += dropped as u64;
+        let Some(slice) = slices.slices.pop_front() else { return };
+        let was_the_newest = slices.slices.is_empty();
+        self.keys -= slice.len;
+        self.evicted += slice.len as u64;
+        self.graves.push_back((window, slice));
+        if was_the_newest {
+            // Its number begins anew with the next identity, and must not meet its own tombstones.
+            while !self.graves.is_empty() {
+                self.bury_some(usize::MAX, u32::MAX, dirty);
+            }
+        }
+    }
+
+    /// Frees a part of what was dropped; slices that are dropped faster than that are freed whole.
+    fn bury(&mut self, dirty: &mut impl FnMut(ChunkKey)) {
+        while self.graves.len() > 1 {
+            self.bury_some(usize::MAX, u32::MAX, dirty);
+        }
+        self.bury_some(BURIED_SHARDS, BURIED_CHUNKS, dirty);
+    }
+
+    fn bury_some(&mut self, shards_max: usize, chunks_max: u32, dirty: &mut impl FnMut(ChunkKey)) {
+        let Some((window, slice)) = self.graves.front_mut() else { return };
+        slice.chunks += slice.fresh_chunks();
+        slice.fresh.clear();
+        slice.shards.truncate(slice.shards.len().saturating_sub(shards_max));
+        let chunks_left = slice.chunks.saturating_sub(chunks_max);
+        for chunk in chunks_left..slice.chunks {
+            dirty(ChunkKey { window: *window, slice: slice.number, chunk });
+        }
+        slice.chunks = chunks_left;
+        if slice.shards.is_empty() && slice.chunks == 0 {
+            self.graves.pop_front();
+        }
     }
 }
 
@@ -201,14 +260,6 @@ impl Slices {
             self.slices.insert(place, Slice::new(number));
         }
         &mut self.slices[place]
-    }
-
-    fn drop_oldest(&mut self, window: u64, dirty: &mut impl FnMut(ChunkKey)) -> usize {
-        let Some(slice) = self.slices.pop_front() else { return 0 };
-        for chunk in 0..slice.chunks + slice.fresh_chunks() {
-            dirty(ChunkKey { window, slice: slice.number, chunk });
-        }
-        slice.len
     }
 }
 
@@ -263,6 +314,20 @@ mod tests {
         Fingerprint::from_u128(number)
     }
 
+    fn note(dedupe: &mut Dedupe, now: Timestamp, identity: Fingerprint) -> Seen {
+        note_dirty(dedupe, now, identity, &mut |_| {})
+    }
+
+    fn note_dirty(
+        dedupe: &mut Dedupe,
+        now: Timestamp,
+        identity: Fingerprint,
+        dirty: &mut impl FnMut(ChunkKey),
+    ) -> Seen {
+        let looked_up = dedupe.look_up(HOUR, identity);
+        dedupe.note(now, HOUR, identity, looked_up, dirty)
+    }
+
     fn minutes(number: u64) -> Timestamp {
         Timestamp::from_millis(1_700_000_100_000 + number * 60_000)
     }
@@ -271,23 +336,23 @@ mod tests {
     fn an_identity_is_a_duplicate_for_its_window_and_news_again_afterwards() {
         let mut dedupe = Dedupe::new(100);
         let dirty = &mut |_| {};
-        assert_eq!(dedupe.note(minutes(0), HOUR, identity(1), dirty), Seen::Fresh);
+        assert_eq!(note(&mut dedupe, minutes(0), identity(1)), Seen::Fresh);
         for minute in [0, 30, 59, 60] {
             dedupe.expire(minutes(minute), dirty);
-            assert_eq!(dedupe.note(minutes(minute), HOUR, identity(1), dirty), Seen::Duplicate, "minute {minute}");
+            assert_eq!(note(&mut dedupe, minutes(minute), identity(1)), Seen::Duplicate, "minute {minute}");
         }
-        dedupe.expire(minutes(68), dirty);
-        assert_eq!(dedupe.note(minutes(68), HOUR, identity(1), dirty), Seen::Fresh);
+        dedupe.expire(minutes(76), dirty);
+        assert_eq!(note(&mut dedupe, minutes(76), identity(1)), Seen::Fresh);
     }
 
     #[test]
     fn a_touched_identity_lives_another_window() {
         let mut dedupe = Dedupe::new(100);
         let dirty = &mut |_| {};
-        dedupe.note(minutes(0), HOUR, identity(1), dirty);
+        note(&mut dedupe, minutes(0), identity(1));
         dedupe.touch(minutes(50), HOUR, identity(1), dirty);
         dedupe.expire(minutes(100), dirty);
-        assert_eq!(dedupe.note(minutes(100), HOUR, identity(1), dirty), Seen::Duplicate);
+        assert_eq!(note(&mut dedupe, minutes(100), identity(1)), Seen::Duplicate);
     }
 
     #[test]
@@ -295,36 +360,50 @@ mod tests {
         let mut dedupe = Dedupe::new(100_000);
         let mut keys = std::collections::BTreeSet::new();
         for number in 0..40_000 {
-            dedupe.note(minutes(0), HOUR, identity(number), &mut |key| {
+            note_dirty(&mut dedupe, minutes(0), identity(number), &mut |key| {
                 keys.insert(key);
             });
         }
         let sizes: Vec<_> = keys.iter().map(|key| dedupe.chunk(*key).map_or(0, <[_]>::len)).collect();
         assert_eq!(sizes, [CHUNK_KEYS_MAX, CHUNK_KEYS_MAX, 40_000 - 2 * CHUNK_KEYS_MAX]);
         dedupe.committed();
-        dedupe.note(minutes(0), HOUR, identity(50_000), &mut |key| assert_eq!(key.chunk, 3));
+        note_dirty(&mut dedupe, minutes(0), identity(50_000), &mut |key| assert_eq!(key.chunk, 3));
     }
 
     #[test]
     fn too_many_identities_cost_the_oldest_slice_and_are_counted() {
         let mut dedupe = Dedupe::new(3);
-        let dirty = &mut |_| {};
         for (minute, number) in [(0, 1), (0, 2), (20, 3), (40, 4)] {
-            dedupe.note(minutes(minute), HOUR, identity(number), dirty);
+            note(&mut dedupe, minutes(minute), identity(number));
         }
         assert_eq!((dedupe.len(), dedupe.evicted()), (2, 2));
-        assert_eq!(dedupe.note(minutes(40), HOUR, identity(3), dirty), Seen::Duplicate);
-        assert_eq!(dedupe.note(minutes(40), HOUR, identity(1), dirty), Seen::Fresh);
+        assert_eq!(note(&mut dedupe, minutes(40), identity(3)), Seen::Duplicate);
+        assert_eq!(note(&mut dedupe, minutes(40), identity(1)), Seen::Fresh);
+    }
+
+    #[test]
+    fn a_slice_that_overflows_begins_anew_and_its_tombstones_never_hit_what_came_later() {
+        let mut dedupe = Dedupe::new(2);
+        let mut keys = Vec::new();
+        for number in 1..=3 {
+            note_dirty(&mut dedupe, minutes(0), identity(number), &mut |key| keys.push(key));
+        }
+        assert_eq!((dedupe.len(), dedupe.evicted()), (0, 3));
+        note_dirty(&mut dedupe, minutes(0), identity(4), &mut |_| {});
+        dedupe.committed();
+        for _ in 0..100 {
+            dedupe.expire(minutes(1), &mut |key| panic!("{key:?} is alive"));
+        }
     }
 
     #[test]
     fn chunks_restore_what_they_recorded_and_are_tombstoned_with_their_slice() {
         let mut dedupe = Dedupe::new(100);
         let mut keys = Vec::new();
-        dedupe.note(minutes(0), HOUR, identity(1), &mut |key| keys.push(key));
+        note_dirty(&mut dedupe, minutes(0), identity(1), &mut |key| keys.push(key));
         let first = (keys[0], dedupe.chunk(keys[0]).map(<[_]>::to_vec));
         dedupe.committed();
-        dedupe.note(minutes(0), HOUR, identity(2), &mut |key| keys.push(key));
+        note_dirty(&mut dedupe, minutes(0), identity(2), &mut |key| keys.push(key));
         let second = (keys[1], dedupe.chunk(keys[1]).map(<[_]>::to_vec));
         assert_eq!((first.0.chunk, second.0.chunk), (0, 1));
 
@@ -335,6 +414,10 @@ mod tests {
         assert_eq!(restored.len(), 2);
         let mut expired = Vec::new();
         restored.expire(minutes(100), &mut |key| expired.push(key));
+        assert_eq!(restored.len(), 0, "it is forgotten at once");
+        while restored.next_expiry().is_some() {
+            restored.expire(minutes(100), &mut |key| expired.push(key));
+        }
         assert_eq!(expired.iter().map(|key| key.chunk).collect::<Vec<_>>(), [0, 1]);
         assert!(expired.iter().all(|key| restored.chunk(*key).is_none()), "a dropped slice leaves tombstones");
         assert_eq!(restored.len(), 0);

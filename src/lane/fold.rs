@@ -1,5 +1,7 @@
 //! Folding the ledger into the lane: marks, identity, state, conversation, in this order.
 
+use std::time::Duration;
+
 use super::books::{Outcome, Reason};
 use super::conversation::{Conversation, Judgement, Said, Subject, Told};
 use super::dedupe::Seen;
@@ -11,7 +13,10 @@ use crate::event::{Fingerprint, Frame, Kind, Observation, Position, State, Urgen
 use crate::missive::RoutingKey;
 
 /// The window of a route that this config doesn't know.
-const UNKNOWN_WINDOW: std::time::Duration = std::time::Duration::from_secs(3600);
+const UNKNOWN_WINDOW: Duration = Duration::from_secs(3600);
+
+/// Identities that are looked up together: one waits for memory while the others do.
+const LOOK_AHEAD: usize = 16;
 
 impl Lane {
     /// Folds what is new in a frame; what stands at or below its partition's mark has been folded before.
@@ -20,9 +25,12 @@ impl Lane {
         let mark = self.marks.get(&partition).copied();
         let is_new = |position: Position| mark.is_none_or(|mark| position > mark);
         let mut last = mark;
-        for observation in frame.observations().filter(|observation| is_new(observation.position)) {
-            last = last.max(Some(observation.position));
-            self.observe(&observation, effects);
+        let mut observations = frame.observations().filter(|observation| is_new(observation.position));
+        loop {
+            let ahead: Vec<_> = observations.by_ref().take(LOOK_AHEAD).map(|new| (self.look_up(&new), new)).collect();
+            let Some((_, newest)) = ahead.last() else { break };
+            last = last.max(Some(newest.position));
+            ahead.iter().for_each(|(seen, observation)| self.observe(observation, *seen, effects));
         }
         for drops in &frame.drops {
             let new = drops.positions.iter().copied().filter(|position| is_new(*position));
@@ -65,7 +73,15 @@ impl Lane {
         })
     }
 
-    fn observe(&mut self, observation: &Observation<'_>, effects: &mut Effects) {
+    fn look_up(&self, observation: &Observation<'_>) -> Seen {
+        self.dedupe.look_up(self.window(observation), observation.identity)
+    }
+
+    fn window(&self, observation: &Observation<'_>) -> Duration {
+        self.policy.routes.get(observation.route).map_or(UNKNOWN_WINDOW, |route| route.window)
+    }
+
+    fn observe(&mut self, observation: &Observation<'_>, looked_up: Seen, effects: &mut Effects) {
         let id = self.conversation_id(observation.route, &observation.conversation);
         let judgement = match self.conversations.get(&id) {
             Some(conversation) => conversation.judge(observation),
@@ -74,10 +90,10 @@ impl Lane {
         };
         match judgement {
             Judgement::News => {
-                self.note_identity(observation, effects);
+                self.note_identity(observation, looked_up, effects);
                 self.take(id, observation, effects);
             }
-            Judgement::NewsIfFresh => match self.note_identity(observation, effects) {
+            Judgement::NewsIfFresh => match self.note_identity(observation, looked_up, effects) {
                 Seen::Fresh => self.take(id, observation, effects),
                 Seen::Duplicate => self.repeat(id, observation, Reason::Identity, effects),
             },
@@ -86,9 +102,9 @@ impl Lane {
         }
     }
 
-    fn note_identity(&mut self, observation: &Observation<'_>, effects: &mut Effects) -> Seen {
-        let window = self.policy.routes.get(observation.route).map_or(UNKNOWN_WINDOW, |route| route.window);
-        self.dedupe.note(self.now, window, observation.identity, &mut |chunk| note(effects, chunk))
+    fn note_identity(&mut self, observation: &Observation<'_>, looked_up: Seen, effects: &mut Effects) -> Seen {
+        let window = self.window(observation);
+        self.dedupe.note(self.now, window, observation.identity, looked_up, &mut |chunk| note(effects, chunk))
     }
 
     /// One more time what is known: counted on its conversation, shown in its next message.

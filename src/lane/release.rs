@@ -225,6 +225,8 @@ impl Lane {
         let urgency = conversation.digest.worst_urgency.unwrap_or(Urgency::Normal);
         let horizon = self.policy.horizons.of(urgency);
         let (wait, interval) = match &conversation.subject {
+            // Critical news that found no slot is no less urgent for it.
+            Subject::RollUp { .. } if urgency == Urgency::Critical => (Duration::ZERO, horizon / 20),
             Subject::RollUp { .. } => (horizon / 6, horizon / 6),
             Subject::Route { kind: Kind::Thread, .. } => (Duration::ZERO, Duration::ZERO),
             Subject::Route { route, .. } => {
