@@ -15,7 +15,7 @@ use std::time::Duration;
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use hmac::{Hmac, KeyInit, Mac};
 use missived::event::frame::LedgerRecord;
-use missived::event::{Decoder, Format, FrameBuilder, HashKey, Kind, Pointers, Record, Timestamp};
+use missived::event::{Decoder, Format, FrameBuilder, HashKey, Kind, Path, Place, Pointers, Record, Timestamp};
 use missived::hook::{Door, Doors, Head, Protocol, Secret};
 use missived::lane::{Effects, Input, Lane};
 use missived::missive::ChannelType;
@@ -126,19 +126,14 @@ fn step(c: &mut Criterion) {
 }
 
 fn decode(c: &mut Criterion) {
-    let pointer = |at: &str| Some(at.into());
+    let place = |at: &str| Place::at(Path::parse(at).expect("a pointer"));
     let pointers = Pointers {
-        kind: Kind::Record,
-        entity: "/deal/id".into(),
-        id: pointer("/event/id"),
-        conversation: None,
-        title: pointer("/deal/title"),
-        text: pointer("/text"),
-        severity: None,
-        state: None,
-        time: pointer("/event/at"),
-        link: pointer("/link"),
-        author: None,
+        id: Some(place("/event/id")),
+        title: Some(place("/deal/title")),
+        text: Some(place("/text")),
+        time: Some(place("/event/at")),
+        link: Some(place("/link")),
+        ..Pointers::new(Kind::Record, place("/deal/id"))
     };
     let rows = [
         ("alertmanager", Format::Alertmanager, ALERTMANAGER),

@@ -18,8 +18,7 @@ const FIELDS_MAX: usize = 32;
 /// Texts of one list.
 const WORDS_MAX: usize = 256;
 
-const FIELD_WANTED: &str =
-    "the name of a field, a JSON pointer such as \"/deal/stage\", \"$topic\" or \"$format\"";
+const FIELD_WANTED: &str = "the name of a field, a JSON pointer such as \"/deal/stage\", \"$topic\" or \"$format\"";
 
 const TESTS_WANTED: &str = "a string that the field must be equal to, a list of such, or a table with tests: \
     equals, glob, regex, present, above, at_least, below, at_most";
@@ -80,9 +79,7 @@ fn test(reading: &Reading<'_>, key: &KeyPath, name: &str, value: &DeValue<'_>) -
     let (test, wanted) = match name {
         "equals" => (words(value).map(Test::Equals), "a string, or a list of strings"),
         "glob" => (value.as_str().map(|text| Test::Like(Glob::new(text))), "a text in which * is any text"),
-        "regex" => {
-            (value.as_str().and_then(Pattern::new).map(Test::Matches), "a regular expression that isn't huge")
-        }
+        "regex" => (value.as_str().and_then(Pattern::new).map(Test::Matches), "a regular expression that isn't huge"),
         "present" => {
             let test = value.as_bool().map(|present| if present { Test::Present } else { Test::Absent });
             (test, "true or false")

@@ -235,7 +235,8 @@ fn warn_redacted(section: &Section<'_>, rules: &[Listed], handling: &Handling) {
         for condition in &listed.matches.conditions {
             let there = matches!(condition.test, Test::Present | Test::Absent);
             if !there && handling.privacy.redact.contains(&condition.field) {
-                let text = format!("never takes an event: {} is redacted, and routes see no more of it", condition.field);
+                let text =
+                    format!("never takes an event: {} is redacted, and routes see no more of it", condition.field);
                 section.reading().warn(listed.key.clone(), text);
             }
         }

@@ -151,7 +151,8 @@ fn binary(
     let media = Media::of(content_type);
     if !data.is_empty() && media == Media::Json {
         return scratch.with(screen, data, |root| {
-            let fields = Fields { root: Some(root), element: None, scopes: [Some(root), None, None], attributes: &pairs };
+            let fields =
+                Fields { root: Some(root), element: None, scopes: [Some(root), None, None], attributes: &pairs };
             emit(&event(key, kind, attributes, told(root), fields));
             Ok(1)
         });
@@ -380,7 +381,9 @@ mod tests {
         assert_eq!(with("text/plain", "aGVsbG8="), Ok("hello".to_owned()));
         assert_eq!(with("image/png", "iVBORw0="), Ok(String::new()), "bytes say nothing");
         assert_eq!(with("text/plain", "//79"), Ok(String::new()), "neither does text that is none");
-        assert!(matches!(with("application/json", "e30"), Err(Refusal::Field { field, .. }) if &*field == "data_base64"));
+        assert!(
+            matches!(with("application/json", "e30"), Err(Refusal::Field { field, .. }) if &*field == "data_base64")
+        );
         assert!(matches!(with("application/json", "aGVsbG8="), Err(Refusal::NotJson { .. })));
     }
 

@@ -64,8 +64,16 @@ const COLUMNS_MAX: usize = 1000;
 const LINE_BYTES_MAX: usize = 512;
 
 pub(super) fn needs(table: &Table) -> Needs {
-    const KEPT: [&str; 8] =
-        ["/op", "/ts_ms", "/source/*", "/status", "/payload/op", "/payload/ts_ms", "/payload/source/*", "/payload/status"];
+    const KEPT: [&str; 8] = [
+        "/op",
+        "/ts_ms",
+        "/source/*",
+        "/status",
+        "/payload/op",
+        "/payload/ts_ms",
+        "/payload/source/*",
+        "/payload/status",
+    ];
     let mut needs = Needs::of(&KEPT, &[]);
     let rows = ["/before", "/after", "/payload/before", "/payload/after"];
     let columns = rows.iter().flat_map(|row| table.key.iter().map(move |key| format!("{row}{}", key.as_str())));
@@ -285,7 +293,10 @@ mod tests {
         Table { key: [path("/id")].into(), title: Some(path("/name")), snapshot }
     }
 
-    fn decode(payload: Option<&str>, snapshot: Snapshot) -> Result<Vec<(Fingerprint, String, String, String)>, Refusal> {
+    fn decode(
+        payload: Option<&str>,
+        snapshot: Snapshot,
+    ) -> Result<Vec<(Fingerprint, String, String, String)>, Refusal> {
         let mut seen = Vec::new();
         let record = Record { payload: payload.map(str::as_bytes), headers: &[] };
         let format = Format::Debezium(Box::new(table(snapshot)));
@@ -355,8 +366,14 @@ mod tests {
         let rows = [
             ("[]".to_owned(), "the envelope is missing or not an object"),
             (r#"{"schema":{}}"#.to_owned(), "payload is missing or not an object"),
-            (UPDATE.replace("\"op\":\"u\"", "\"op\":\"z\""), "op is missing or not one of \"c\", \"u\", \"d\", \"r\", \"t\""),
-            (r#"{"id":1004,"stage":"won"}"#.to_owned(), "op is missing or not one of \"c\", \"u\", \"d\", \"r\", \"t\""),
+            (
+                UPDATE.replace("\"op\":\"u\"", "\"op\":\"z\""),
+                "op is missing or not one of \"c\", \"u\", \"d\", \"r\", \"t\"",
+            ),
+            (
+                r#"{"id":1004,"stage":"won"}"#.to_owned(),
+                "op is missing or not one of \"c\", \"u\", \"d\", \"r\", \"t\"",
+            ),
             (UPDATE.replace("\"after\"", "\"x\""), "after is missing or not a row"),
             (UPDATE.replace("\"id\"", "\"x\""), "after/id is missing or not a key"),
             (UPDATE.replace("\"op\":\"u\"", "\"op\":\"m\""), "messages in the database's log are not read, only rows"),

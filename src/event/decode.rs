@@ -160,11 +160,9 @@ fn read(
         return match format {
             // What follows a deletion, for Kafka's own housekeeping.
             Format::Debezium(_) => Ok(0),
-            Format::Alertmanager
-            | Format::Grafana
-            | Format::CloudEvents { .. }
-            | Format::HubSpot
-            | Format::Json(_) => Err(Refusal::Tombstone),
+            Format::Alertmanager | Format::Grafana | Format::CloudEvents { .. } | Format::HubSpot | Format::Json(_) => {
+                Err(Refusal::Tombstone)
+            }
         };
     };
     scratch.with(screen, payload, |root| match format {

@@ -122,6 +122,9 @@ mod tests {
 
     #[test]
     fn what_alertmanager_requires_is_required() {
-        assert_eq!(told(&BODY.replace("groupKey", "x")).expect_err("it").to_string(), "groupKey is missing or not a string");
+        assert_eq!(
+            told(&BODY.replace("groupKey", "x")).expect_err("it").to_string(),
+            "groupKey is missing or not a string"
+        );
     }
 }

@@ -23,16 +23,8 @@ use super::{Event, Facts, State, TEXT_BYTES_MAX, Timestamp, Urgency};
 const TYPE_IDS: [(&str, &str); 4] = [("contact", "0-1"), ("company", "0-2"), ("deal", "0-3"), ("ticket", "0-5")];
 
 /// What tells events apart; beside the subscription's type.
-const NEWS: [&str; 8] = [
-    "portalId",
-    "eventId",
-    "subscriptionId",
-    "occurredAt",
-    "propertyName",
-    "objectId",
-    "fromObjectId",
-    "toObjectId",
-];
+const NEWS: [&str; 8] =
+    ["portalId", "eventId", "subscriptionId", "occurredAt", "propertyName", "objectId", "fromObjectId", "toObjectId"];
 
 pub(super) fn needs() -> Needs {
     const KEPT: [&str; 11] = [
@@ -120,7 +112,9 @@ impl<'a> Change<'a> {
             state: State::Changed,
             urgency: Urgency::Normal,
             since: Some(self.occurred_at),
-            conversation: Cow::Owned(conversation_key(key, &format!("{portal}/{}/{}", self.object, self.id)).into_owned()),
+            conversation: Cow::Owned(
+                conversation_key(key, &format!("{portal}/{}/{}", self.object, self.id)).into_owned(),
+            ),
             facts: Facts {
                 subject: bounded(Cow::Owned(named.clone()), 256),
                 title: bounded(Cow::Owned(named), 256),
@@ -150,9 +144,7 @@ impl<'a> Change<'a> {
             "privacyDeletion" => Cow::Borrowed("deleted for privacy"),
             "restore" => Cow::Borrowed("restored"),
             "merge" => Cow::Owned(format!("merged into {}", self.named("primaryObjectId"))),
-            "propertyChange" => {
-                Cow::Owned(format!("{}: {}", self.named("propertyName"), self.named("propertyValue")))
-            }
+            "propertyChange" => Cow::Owned(format!("{}: {}", self.named("propertyName"), self.named("propertyValue"))),
             "associationChange" => {
                 let removed = self.named("associationRemoved") == "true";
                 let (word, kind) = (if removed { "removed" } else { "added" }, self.named("associationType"));
@@ -243,10 +235,7 @@ mod tests {
                 "[1].subscriptionType is missing or not a type such as \"contact.propertyChange\"",
             ),
             (BATCH.replace("\"objectId\":7", "\"x\":7"), "[1].objectId is missing or not a number"),
-            (
-                BATCH.replace("1795317121000", "\"then\""),
-                "[1].occurredAt is missing or not Unix time in milliseconds",
-            ),
+            (BATCH.replace("1795317121000", "\"then\""), "[1].occurredAt is missing or not Unix time in milliseconds"),
         ];
         for (payload, wanted) in rows {
             assert_eq!(decode(&payload).expect_err(wanted).to_string(), wanted);

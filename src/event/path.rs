@@ -150,13 +150,15 @@ mod tests {
 
     fn look_up(json: &str, at: &str) -> Option<String> {
         let path = Path::parse(at).expect("a pointer");
-        let read = |root: Value<'_, '_>| Ok(path.find(root).and_then(Found::of).and_then(Found::text).map(Cow::into_owned));
+        let read =
+            |root: Value<'_, '_>| Ok(path.find(root).and_then(Found::of).and_then(Found::text).map(Cow::into_owned));
         Scratch::new().with(None, json.as_bytes(), read).expect("valid JSON")
     }
 
     #[test]
     fn pointers_follow_rfc_6901() {
-        let json = r#"{"a":{"b":[1,{"c":"x"}],"d/e":true,"f~g":2.5,"0":"key"},"":"empty","n":null,"u":18446744073709551615}"#;
+        let json =
+            r#"{"a":{"b":[1,{"c":"x"}],"d/e":true,"f~g":2.5,"0":"key"},"":"empty","n":null,"u":18446744073709551615}"#;
         let rows = [
             ("/a/b/0", Some("1")),
             ("/a/b/1/c", Some("x")),

@@ -130,6 +130,17 @@ impl Source {
     }
 }
 
+/// Every route of these sources once, in order.
+pub fn names(sources: &[Source]) -> Vec<Box<str>> {
+    let mut names: Vec<Box<str>> = Vec::new();
+    for rule in sources.iter().flat_map(|source| &source.rules) {
+        if !names.contains(&rule.name) {
+            names.push(rule.name.clone());
+        }
+    }
+    names
+}
+
 /// The rules that take one event.
 pub struct Routes<'s> {
     rules: &'s [Rule],

@@ -40,10 +40,13 @@ fn stops(earlier: &Rule, rule: &Rule) -> bool {
 }
 
 fn contradiction(rule: &Rule) -> Option<Never<'_>> {
-    let pairs = rule.conditions.iter().enumerate().flat_map(|(place, one)| {
-        rule.conditions[place + 1..].iter().map(move |other| (one, other))
-    });
-    let excludes = |(one, other): &(&Condition, &Condition)| one.field == other.field && exclude(&one.test, &other.test);
+    let pairs = rule
+        .conditions
+        .iter()
+        .enumerate()
+        .flat_map(|(place, one)| rule.conditions[place + 1..].iter().map(move |other| (one, other)));
+    let excludes =
+        |(one, other): &(&Condition, &Condition)| one.field == other.field && exclude(&one.test, &other.test);
     pairs.into_iter().find(excludes).map(|(one, other)| Never::Contradiction(one, other))
 }
 
@@ -161,7 +164,12 @@ mod tests {
             ("an expression before what it takes", regex("^pay"), team(&["pay-1", "pay-2"]), true),
             ("presence before a value", rule(&[condition("team", Test::Present)]), like("x*"), true),
             ("absence before a value", rule(&[condition("team", Test::Absent)]), like("x*"), false),
-            ("a wider range before a narrower", size(Included(5.0), Unbounded), size(Excluded(5.0), Included(9.0)), true),
+            (
+                "a wider range before a narrower",
+                size(Included(5.0), Unbounded),
+                size(Excluded(5.0), Included(9.0)),
+                true,
+            ),
             ("a narrower range before a wider", size(Excluded(5.0), Unbounded), size(Included(5.0), Unbounded), false),
             ("a range before a number in it", size(Included(5.0), Unbounded), rule(&[equals("size", &["7"])]), true),
             ("another field", team(&["pay"]), rule(&[equals("/team", &["pay"])]), false),
@@ -184,11 +192,7 @@ mod tests {
         let rows = [
             ("a value outside of its range", [equals("n", &["4"]), within("n", Excluded(4.0), Unbounded)], true),
             ("a value inside", [equals("n", &["5"]), within("n", Excluded(4.0), Unbounded)], false),
-            (
-                "ranges apart",
-                [within("n", Excluded(5.0), Unbounded), within("n", Unbounded, Included(5.0))],
-                true,
-            ),
+            ("ranges apart", [within("n", Excluded(5.0), Unbounded), within("n", Unbounded, Included(5.0))], true),
             (
                 "ranges that touch",
                 [within("n", Included(5.0), Unbounded), within("n", Unbounded, Included(5.0))],

@@ -28,7 +28,7 @@ use super::kafka::{GroupContext, GroupEvent, Names, Partition, group_config, pro
 use super::readiness::{Gate, ReadyState};
 use crate::config;
 use crate::event::{Decoder, FrameBuilder, HashKey};
-use crate::route::{RouteHash, Source, Start};
+use crate::route::{self, RouteHash, Source, Start};
 use crate::telemetry::Telemetry;
 use cache::Cache;
 use cycle::{Ack, Acks, Cycle, Cycles};
@@ -81,6 +81,8 @@ type Frames = BTreeMap<(Partition, Box<str>), Vec<FrameBuilder>>;
 struct Planned {
     hash: RouteHash,
     ledger_partition: i32,
+    /// Its place among all routes.
+    hits: usize,
 }
 
 struct Member {
@@ -109,10 +111,13 @@ impl Member {
         let topics: Vec<&str> = plan.sources.iter().map(|source| &*source.topic).collect();
         consumer.subscribe(&topics)?;
         plan.gate.set(ReadyState::Starting("joining the intake group"));
+        let routes = route::names(&plan.sources);
+        plan.telemetry.name_routes(&routes);
         let planned = |source: &Source| {
             let planned = |rule: &crate::route::Rule| Planned {
                 hash: rule.hash(&plan.hash_key),
                 ledger_partition: plan.lanes.get(&rule.lane).copied().unwrap_or(0),
+                hits: routes.iter().position(|name| *name == rule.name).expect("its name is among them"),
             };
             source.rules.iter().map(planned).collect()
         };

@@ -75,25 +75,31 @@ impl Reading<'_> {
             return Err(Refused::new("too_large", &error, 1));
         }
         let at = record.timestamp().to_millis().map_or(now, Timestamp::from_signed_millis);
-        let seen = Seen { offset: record.offset(), at, old: now.since(at) > source.max_age };
+        let seen = Seen { offset: record.offset(), at, old: now.since(at) > source.max_age, copy: 0 };
         let headers: Vec<(&str, &[u8])> = record
             .headers()
             .map(|headers| headers.iter().map(|header| (header.key, header.value.unwrap_or_default())).collect())
             .unwrap_or_default();
         let raw = Record { payload: record.payload(), headers: &headers };
-        let Self { plan, rules, decoder, cache, frames, full, .. } = self;
-        let mut unrouted = 0;
+        let Self { plan, rules, decoder, cache, frames, full, cycle, .. } = &mut *self;
+        let (mut unrouted, mut observed) = (0, 0);
+        let hits = &mut cycle.report.hits;
         let events = decoder
-            .decode(&source.format, raw, &mut |event| match source.route(event) {
-                Some(rule) => {
+            .decode_handled(&source.format, &source.handling, raw, &mut |event| {
+                let mut copy = 0;
+                for rule in source.route(event) {
                     let framing = Framing { plan, cache, frames, full, partition };
-                    framing.add(now, source, rule, &rules[place][rule], event, seen);
+                    framing.add(now, source, rule, &rules[place][rule], event, Seen { copy, ..seen });
+                    hits.add(rules[place][rule].hits);
+                    copy += 1;
                 }
-                None => unrouted += 1,
+                observed += u64::from(copy);
+                unrouted += u64::from(copy == 0);
             })
             .map_err(|refusal| Refused::new(refusal.reason(), &refusal.to_string(), 1))?;
         let events = events as u64;
-        self.cycle.report.consumed += events.saturating_sub(unrouted);
+        // An event that several routes take is news once for each of them.
+        self.cycle.report.consumed += observed;
         if events == 0 {
             self.cycle.report.consumed += 1;
             self.cycle.report.settle(Outcome::Suppressed, "empty", 1);
