@@ -147,23 +147,23 @@ fn listed<T>(value: &DeValue<'_>, most: usize, read: impl Fn(&str) -> Option<T>)
     list.iter().map(|item| item.get_ref().as_str().and_then(&read)).collect()
 }
 
-/// A pointer, or a text with pointers in braces.
+/// A pointer, or a text with pointers in braces; `{}` is the element itself.
 fn alternative(text: &str) -> Option<Alternative> {
     const TEXT_BYTES_MAX: usize = 1024;
     if text.len() > TEXT_BYTES_MAX {
         return None;
     }
-    if !text.contains("{/") {
+    if !text.contains("{/") && !text.contains("{}") {
         return pointer(text).map(Alternative::At);
     }
     let mut parts = Vec::new();
     let mut rest = text;
-    while let Some((before, after)) = rest.split_once("{/") {
+    while let Some((before, after)) = rest.split_once('{') {
         let (inside, behind) = after.split_once('}')?;
         if !before.is_empty() {
             parts.push(Part::Text(before.into()));
         }
-        parts.push(Part::At(pointer(&format!("/{inside}"))?));
+        parts.push(Part::At(pointer(inside)?));
         rest = behind;
     }
     if !rest.is_empty() {

@@ -113,12 +113,14 @@ pub(super) struct Section<'a> {
     table: Option<&'a DeTable<'a>>,
     /// What holds where the file says nothing: a preset's table.
     under: Option<&'a DeTable<'a>>,
+    /// All of it is a preset's: what is asked for here is nothing that the file would have to name.
+    preset: bool,
     asked: RefCell<Vec<&'static str>>,
 }
 
 impl<'a> Section<'a> {
     fn new(reading: &'a Reading<'a>, path: KeyPath, table: Option<&'a DeTable<'a>>) -> Self {
-        Self { reading, path, table, under: None, asked: RefCell::default() }
+        Self { reading, path, table, under: None, preset: false, asked: RefCell::default() }
     }
 
     /// The same section over a preset's table, which holds key by key where the file says nothing.
@@ -167,7 +169,10 @@ impl<'a> Section<'a> {
     /// The table at `key`, as it stands: the file's whole, or else the preset's.
     pub fn whole(&self, key: &'static str) -> Section<'a> {
         let table = self.value(key).and_then(|value| self.table_of(self.at(key), value));
-        Section::new(self.reading, self.at(key), table)
+        let own = self.table.is_some_and(|table| table.contains_key(key)) && !self.preset;
+        let mut section = Section::new(self.reading, self.at(key), table);
+        section.preset = table.is_some() && !own;
+        section
     }
 
     /// The tables below `key`, whose names the author chose.
@@ -277,6 +282,9 @@ impl<'a> Section<'a> {
             return;
         }
         self.asked.borrow_mut().push(key);
+        if self.preset {
+            return;
+        }
         self.reading.known.borrow_mut().push(KnownKey { key: self.at(key), default });
     }
 

@@ -43,9 +43,14 @@ impl Timestamp {
         Duration::from_millis(self.0.saturating_sub(earlier.0))
     }
 
-    /// RFC 3339, or Unix time: up to 11 digits are seconds, 14 milliseconds, more microseconds.
+    /// RFC 3339, or Unix time: up to 11 digits are seconds, 14 milliseconds, more microseconds; fractions are left out.
     pub fn parse_loose(text: &str) -> Option<Self> {
-        match text.trim().parse::<u64>() {
+        let text = text.trim();
+        let whole = match text.split_once('.') {
+            Some((whole, fraction)) if fraction.bytes().all(|byte| byte.is_ascii_digit()) => whole,
+            Some(_) | None => text,
+        };
+        match whole.parse::<u64>() {
             Ok(0) => None,
             Ok(number) if number < 100_000_000_000 => Some(Self(number.saturating_mul(1000))),
             Ok(number) if number < 100_000_000_000_000 => Some(Self(number)),
@@ -98,7 +103,7 @@ mod tests {
 
     #[test]
     fn unix_times_are_understood_by_their_length() {
-        for text in ["1795317120", "1795317120000", "1795317120000000", "2026-11-22T03:12:00Z", " 1795317120 "] {
+        for text in ["1795317120", "1795317120000", "1795317120000000", "2026-11-22T03:12:00Z", " 1795317120.5 "] {
             assert_eq!(Timestamp::parse_loose(text).map(Timestamp::as_secs), Some(1_795_317_120), "{text}");
         }
         for text in ["soon", "0", "-5", "18446744073709551616"] {
