@@ -9,7 +9,7 @@ use missived::config::{Config, Intake};
 use missived::event::frame::LedgerRecord;
 use missived::event::{Fingerprint, FrameBuilder, HashKey, Timestamp, Urgency};
 use missived::lane::policy::{Horizons, Policy};
-use missived::lane::{Books, DeliveryId, Effects, Input, Lane, Tally};
+use missived::lane::{Books, DeliveryId, Effects, Input, Lane, Request, Tally};
 use missived::missive::Answer;
 use missived::missive::answer::Status;
 
@@ -240,7 +240,8 @@ impl Stage {
             let counted = released + Duration::from_millis(self.random.below(latency + 1));
             let answered = released + Duration::from_millis(latency);
             assert!(released < delivery.send_before, "a commit takes longer than a delivery is good for");
-            self.referee.message(delivery.id.conversation, &delivery.body, [self.now, released, answered]);
+            let Request::Message(body) = &delivery.request else { panic!("nothing is in doubt here") };
+            self.referee.message(delivery.id.conversation, body, [self.now, released, answered]);
             self.releases.push(Reverse((released, self.ids.len())));
             self.ids.push(delivery.id);
             self.moments.push([released, counted, answered]);

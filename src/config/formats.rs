@@ -9,7 +9,7 @@ use super::fault::{KeyPath, quoted};
 use super::raw::{Reading, Section, found};
 use super::value::{Each, FieldList, FormatWord, Pointer, Size, Value as _, pointer};
 use crate::event::{
-    Alternative, Compression, Format, Handling, Kind, Part, Path, Place, Pointers, Privacy, Snapshot, Table, Typed,
+    Alternative, Compression, Format, Handling, Kind, Part, Path, Place, Pointers, Privacy, SnapshotRows, Table, Typed,
 };
 
 /// Alternatives of one place.
@@ -89,7 +89,7 @@ fn table(section: &Section<'_>) -> Option<Table> {
         }
     };
     let title = section.optional::<Pointer>("title").map(|title| title.0);
-    let snapshot = section.or("snapshot", Snapshot::Skip);
+    let snapshot = section.or("snapshot", SnapshotRows::Skip);
     Some(Table { key: key?, title, snapshot })
 }
 

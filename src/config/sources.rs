@@ -13,10 +13,10 @@ use super::formats::{format, handling, kind};
 use super::matches::{Matches, matches};
 use super::presets::with_preset;
 use super::raw::Section;
-use super::timing::Timings;
+use super::timing::{FLAP, Timings, flap};
 use super::value::{FormatWord, Name, Size, Topics, Value as _};
 use crate::event::{Handling, Kind, Urgency};
-use crate::lane::policy::RoutePolicy;
+use crate::lane::policy::{Flap, RoutePolicy};
 use crate::route::{After, Never, Rule, Source, Start, Takes, Test, unreachable};
 
 /// Our topics, below the namespace.
@@ -42,6 +42,7 @@ struct Defaults {
     urgency: Option<Urgency>,
     window: Duration,
     timings: Timings,
+    flap: Flap,
 }
 
 /// The sources of the file. `namespace` is what internal topics begin with.
@@ -78,6 +79,7 @@ fn source(name: &str, section: &Section<'_>, channels: &[ChannelPart], routes: &
         urgency: section.optional("urgency"),
         window: window(section, hours(1)),
         timings: Timings::read(section, &Timings::of(word.unwrap_or(FormatWord::Json))),
+        flap: flap(section, FLAP),
     };
     let rules = rules(name, section, &defaults, channels, routes);
     let (Some(topics), Some(format), Some(rules)) = (topics, format, rules) else { return Vec::new() };
@@ -164,6 +166,7 @@ fn route(section: &Section<'_>, above: &Defaults, channels: &[ChannelPart]) -> O
         urgency: section.optional("urgency").or(above.urgency),
         window: window(section, above.window),
         timings: Timings::read(section, &above.timings),
+        flap: flap(section, above.flap),
     };
     let (name, channel) = (name?.0, channel?);
     let rule = Rule { urgency: defaults.urgency, after, ..Rule::new(&name, &channel.lane) };
@@ -179,6 +182,7 @@ fn part(name: Box<str>, channel: &ChannelPart, section: &Section<'_>, defaults: 
         window: defaults.window,
         timing: defaults.timings.usual,
         timing_critical: defaults.timings.critical,
+        flap: defaults.flap,
     };
     RoutePart { lane: channel.lane.clone(), window_key: section.at("window"), policy }
 }

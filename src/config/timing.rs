@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::raw::Section;
 use super::value::FormatWord;
 use crate::event::Timing;
+use crate::lane::policy::Flap;
 
 /// Timing for all but critical news, and for critical news.
 #[derive(Clone, Copy)]
@@ -16,6 +17,9 @@ pub(super) struct Timings {
 /// Silence after which a firing conversation says so. A day, because senders repeat what still fires every 4 to 12 hours:
 /// a quiet day is unusual for all of them.
 const STALE_AFTER: Duration = Duration::from_secs(24 * 3600);
+
+/// When an alert flaps, where the file says nothing.
+pub(super) const FLAP: Flap = Flap { changes: 5, window: Duration::from_secs(600) };
 
 impl Timings {
     /// What holds where the file says nothing.
@@ -61,6 +65,16 @@ fn inherited(parent: &Timings, usual: &Timing) -> Timing {
         repeat_interval: said(usual.repeat_interval, above.repeat_interval, critical.repeat_interval),
         stale_after: said(usual.stale_after, above.stale_after, critical.stale_after),
         episode_gap: said(usual.episode_gap, above.episode_gap, critical.episode_gap),
+    }
+}
+
+/// `flap = { changes = 5, window = "10m" }`; what isn't said is as above.
+pub(super) fn flap(section: &Section<'_>, default: Flap) -> Flap {
+    let section = section.section("flap");
+    let (minute, day) = (Duration::from_secs(60), Duration::from_secs(24 * 3600));
+    Flap {
+        changes: section.between("changes", default.changes, 1..=100),
+        window: section.between("window", default.window, minute..=day),
     }
 }
 

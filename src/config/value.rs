@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use super::fault::{one_of, quoted};
 use super::raw::{NAME_WANTED, is_name};
-use crate::event::{Compression, Field, Kind, Path, Snapshot, Typed, Urgency};
+use crate::event::{Compression, Field, Kind, Path, SnapshotRows, Typed, Urgency};
 use crate::lane::policy::OnDoubt;
 use crate::missive::ChannelType;
 use crate::route::Start;
@@ -88,7 +88,7 @@ macro_rules! whole_number {
     )*};
 }
 
-whole_number!(usize i32);
+whole_number!(usize u32 i32);
 
 impl Value for Duration {
     const NOUN: &'static str = "a duration";
@@ -356,7 +356,7 @@ choice!(
     "debezium" => Self::Debezium,
     "json" => Self::Json,
 );
-choice!(Snapshot, "skip" => Self::Skip, "tell" => Self::Tell);
+choice!(SnapshotRows, "skip" => Self::Skip, "tell" => Self::Tell);
 choice!(Compression, "none" => Self::None, "gzip" => Self::Gzip, "zstd" => Self::Zstd);
 choice!(
     Typed,

@@ -3,18 +3,19 @@
 //! Source: the webhook section of Prometheus' alerting configuration documentation. Required are `groupKey`, `alerts`, and of
 //! each alert `status` and `labels`; unknown members are ignored. An alert is known by its `fingerprint`, or by its labels
 //! where an older sender leaves that out. An alert by itself (a record with `labels` and no `alerts`) says its `status`, too,
-//! and belongs with those of its name unless it brings a `groupKey`.
+//! and belongs with those of its name unless it brings a `groupKey`. A body is a snapshot of its
+//! group unless `truncatedAlerts` says that it lacks some.
 
 use std::borrow::Cow;
 
-use simd_json::prelude::{ValueIntoArray, ValueIntoObject};
+use simd_json::prelude::{ValueAsScalar, ValueIntoArray, ValueIntoObject};
 use simd_json::tape::Value;
 
 use super::decode::{EVENTS_PER_RECORD_MAX, Refusal};
 use super::identity::{Fingerprint, HashKey};
 use super::json::{Fields, member, string, text};
 use super::screen::Needs;
-use super::{Event, Facts, KEY_BYTES_MAX, State, TEXT_BYTES_MAX, Timestamp, Urgency, cut};
+use super::{Coverage, Event, Facts, KEY_BYTES_MAX, State, TEXT_BYTES_MAX, Timestamp, Urgency, cut};
 
 /// Labels that say nothing a line needs: they stand elsewhere in the message.
 const UNNAMED_LABELS: [&str; 4] = ["alertname", "severity", "alertgroup", "grafana_folder"];
@@ -68,6 +69,7 @@ struct Group<'a> {
     root: Value<'a, 'a>,
     key: &'a str,
     subject: Cow<'a, str>,
+    coverage: Coverage,
     alerts: Vec<Value<'a, 'a>>,
 }
 
@@ -83,7 +85,8 @@ impl<'a> Group<'a> {
         if alerts.len() > EVENTS_PER_RECORD_MAX {
             return Err(Refusal::TooManyEvents);
         }
-        Ok(Self { root, key, subject: subject(root), alerts: alerts.iter().collect() })
+        let alerts = alerts.iter().collect();
+        Ok(Self { root, key, subject: subject(root), coverage: coverage(root), alerts })
     }
 
     /// A record that is one alert.
@@ -92,7 +95,8 @@ impl<'a> Group<'a> {
         let group = [text(alert, "groupKey"), labels.map_or("", |labels| text(labels, "alertname"))];
         let key = group.into_iter().find(|key| !key.is_empty());
         let key = key.ok_or_else(|| Refusal::field("labels.alertname", "a string, without a groupKey"))?;
-        Ok(Self { root: alert, key, subject: Cow::Borrowed(cut(key, 256)), alerts: vec![alert] })
+        let subject = Cow::Borrowed(cut(key, 256));
+        Ok(Self { root: alert, key, subject, coverage: Coverage::Part, alerts: vec![alert] })
     }
 
     fn event(&self, key: &HashKey, index: usize, alert: Value<'a, 'a>, state: State) -> Event<'a> {
@@ -110,6 +114,7 @@ impl<'a> Group<'a> {
             urgency: Urgency::of_severity(severity),
             since: Timestamp::parse_rfc3339(if ends_at.is_empty() { starts_at } else { ends_at }),
             conversation: conversation_key(key, self.key),
+            coverage: self.coverage,
             facts: Facts {
                 subject: self.subject.clone(),
                 title: title(labels, self.root),
@@ -125,6 +130,14 @@ impl<'a> Group<'a> {
                 attributes: &[],
             },
         }
+    }
+}
+
+/// A body names its whole group unless it says that some alerts were cut off.
+fn coverage(root: Value<'_, '_>) -> Coverage {
+    match member(root, "truncatedAlerts").map(|cut_off| cut_off.as_u64()) {
+        None | Some(Some(0)) => Coverage::Whole,
+        Some(_) => Coverage::Part,
     }
 }
 
@@ -329,6 +342,28 @@ mod tests {
         ];
         for (payload, wanted) in rows {
             assert_eq!(decode(&payload).expect_err(wanted).to_string(), wanted);
+        }
+    }
+
+    #[test]
+    fn a_body_covers_its_whole_group_unless_it_was_truncated() {
+        let coverage = |payload: &str| {
+            let mut found = Vec::new();
+            let record = Record { payload: Some(payload.as_bytes()), headers: &[] };
+            let mut decoder = Decoder::new(HashKey::new([1; 16]));
+            decoder
+                .decode(&Format::Alertmanager, record, &mut |event| found.push(event.coverage))
+                .expect("a valid body");
+            found
+        };
+        let rows = [
+            ("nothing was cut off", GROUP.to_owned(), Coverage::Whole),
+            ("an older sender doesn't say", GROUP.replace("\"truncatedAlerts\":0,", ""), Coverage::Whole),
+            ("some were", GROUP.replace("\"truncatedAlerts\":0", "\"truncatedAlerts\":3"), Coverage::Part),
+            ("nobody knows", GROUP.replace("\"truncatedAlerts\":0", "\"truncatedAlerts\":\"0\""), Coverage::Part),
+        ];
+        for (sentence, payload, wanted) in rows {
+            assert_eq!(coverage(&payload), [wanted; 2], "{sentence}");
         }
     }
 

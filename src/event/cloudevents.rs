@@ -21,7 +21,7 @@ use super::identity::HashKey;
 use super::json::{Fields, Scratch, member, scalar, string, text};
 use super::path::Path;
 use super::screen::{Need, Needs, Screen};
-use super::{Event, Facts, Kind, State, TEXT_BYTES_MAX, Timestamp, Urgency, cut};
+use super::{Coverage, Event, Facts, Kind, State, TEXT_BYTES_MAX, Timestamp, Urgency, cut};
 
 const HEADER_PREFIX: &str = "ce_";
 const ATTRIBUTES_MAX: usize = 64;
@@ -239,6 +239,7 @@ fn event<'a>(key: &HashKey, kind: Kind, at: Attributes<'a>, said: Cow<'a, str>, 
         urgency: Urgency::of_severity(&severity),
         since: Timestamp::parse_rfc3339(at.time),
         conversation: Cow::Owned(conversation_key(key, conversation.trim_end()).into_owned()),
+        coverage: Coverage::Part,
         facts: Facts {
             subject: Cow::Borrowed(cut(about, 256)),
             title: Cow::Borrowed(cut(at.kind, 256)),

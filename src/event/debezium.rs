@@ -18,7 +18,7 @@ use super::identity::HashKey;
 use super::json::{Fields, member, scalar, text};
 use super::path::{Found, Path};
 use super::screen::Needs;
-use super::{Event, Facts, State, Timestamp, Urgency};
+use super::{Coverage, Event, Facts, State, Timestamp, Urgency};
 
 /// How a source reads rows; pointers are followed from the row.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,12 +27,12 @@ pub struct Table {
     pub key: Box<[Path]>,
     /// What people call the row.
     pub title: Option<Path>,
-    pub snapshot: Snapshot,
+    pub snapshot: SnapshotRows,
 }
 
 /// What becomes of the rows that a snapshot reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Snapshot {
+pub enum SnapshotRows {
     /// They were there before: no news.
     Skip,
     Tell,
@@ -122,7 +122,7 @@ impl Op {
             "u" => Ok(Some(Self::Update)),
             "d" => Ok(Some(Self::Delete)),
             "t" => Ok(Some(Self::Truncate)),
-            "r" => Ok((table.snapshot == Snapshot::Tell).then_some(Self::Read)),
+            "r" => Ok((table.snapshot == SnapshotRows::Tell).then_some(Self::Read)),
             "m" => Err(Refusal::Unsupported("messages in the database's log are not read, only rows")),
             "" if is_housekeeping(envelope) => Ok(None),
             _ => Err(Refusal::field("op", "one of \"c\", \"u\", \"d\", \"r\", \"t\"")),
@@ -208,6 +208,7 @@ impl<'a> Change<'a> {
             urgency: Urgency::Normal,
             since: at.and_then(scalar).and_then(|at| Timestamp::parse_loose(&at)),
             conversation: Cow::Owned(conversation_key(key, &named).into_owned()),
+            coverage: Coverage::Part,
             facts: Facts {
                 subject: bounded(title.clone(), 256),
                 title: bounded(title, 256),
@@ -288,14 +289,14 @@ mod tests {
         "db":"crm","schema":"public","table":"deals","txId":571,"lsn":24023128},
       "op":"u","ts_ms":1795317120456,"transaction":null}"#;
 
-    fn table(snapshot: Snapshot) -> Table {
+    fn table(snapshot: SnapshotRows) -> Table {
         let path = |text| Path::parse(text).expect("a pointer");
         Table { key: [path("/id")].into(), title: Some(path("/name")), snapshot }
     }
 
     fn decode(
         payload: Option<&str>,
-        snapshot: Snapshot,
+        snapshot: SnapshotRows,
     ) -> Result<Vec<(Fingerprint, String, String, String)>, Refusal> {
         let mut seen = Vec::new();
         let record = Record { payload: payload.map(str::as_bytes), headers: &[] };
@@ -307,15 +308,15 @@ mod tests {
         Ok(seen)
     }
 
-    fn told(payload: &str, snapshot: Snapshot) -> Option<String> {
+    fn told(payload: &str, snapshot: SnapshotRows) -> Option<String> {
         decode(Some(payload), snapshot).expect("an envelope").first().map(|(.., text)| text.clone())
     }
 
     #[test]
     fn an_update_says_what_differs_with_and_without_the_schema() {
-        let bare = decode(Some(UPDATE), Snapshot::Skip).expect("an update");
+        let bare = decode(Some(UPDATE), SnapshotRows::Skip).expect("an update");
         let wrapped = format!(r#"{{"schema":{{"type":"struct","fields":[]}},"payload":{UPDATE}}}"#);
-        assert_eq!(bare, decode(Some(&wrapped), Snapshot::Skip).expect("the same update"));
+        assert_eq!(bare, decode(Some(&wrapped), SnapshotRows::Skip).expect("the same update"));
         let (_, key, title, text) = &bare[0];
         assert_eq!((&**key, &**title), ("crm.public.deals 1004", "Acme"));
         assert_eq!(text, "stage: new → won, note: none → call");
@@ -335,9 +336,9 @@ mod tests {
             (op(&no_after.replace("before", "x"), "t"), Some("all rows deleted".to_owned())),
         ];
         for (payload, wanted) in rows {
-            assert_eq!(told(&payload, Snapshot::Skip), wanted, "{payload}");
+            assert_eq!(told(&payload, SnapshotRows::Skip), wanted, "{payload}");
         }
-        assert_eq!(told(&op(&no_before, "r"), Snapshot::Tell), Some(format!("is there: {row}")));
+        assert_eq!(told(&op(&no_before, "r"), SnapshotRows::Tell), Some(format!("is there: {row}")));
     }
 
     #[test]
@@ -350,13 +351,13 @@ mod tests {
             Some(r#"{"status":"BEGIN","id":"571:24023128","ts_ms":1795317120000,"event_count":null}"#),
         ];
         for payload in rows {
-            assert_eq!(decode(payload, Snapshot::Skip), Ok(vec![]), "{payload:?}");
+            assert_eq!(decode(payload, SnapshotRows::Skip), Ok(vec![]), "{payload:?}");
         }
     }
 
     #[test]
     fn the_place_in_the_log_makes_news_and_the_connectors_clock_does_not() {
-        let identity = |payload: &str| decode(Some(payload), Snapshot::Skip).expect("an update")[0].0;
+        let identity = |payload: &str| decode(Some(payload), SnapshotRows::Skip).expect("an update")[0].0;
         assert_eq!(identity(UPDATE), identity(&UPDATE.replace("1795317120456", "1795317999999")));
         assert_ne!(identity(UPDATE), identity(&UPDATE.replace("24023128", "24023129")));
     }
@@ -379,7 +380,7 @@ mod tests {
             (UPDATE.replace("\"op\":\"u\"", "\"op\":\"m\""), "messages in the database's log are not read, only rows"),
         ];
         for (payload, wanted) in rows {
-            assert_eq!(decode(Some(&payload), Snapshot::Skip).expect_err(wanted).to_string(), wanted);
+            assert_eq!(decode(Some(&payload), SnapshotRows::Skip).expect_err(wanted).to_string(), wanted);
         }
     }
 }

@@ -1,11 +1,13 @@
 //! What travels on the ledger: frames of observations from the intake, and lessons from the hook.
 //!
-//! A *frame* covers a contiguous range of one source partition for one lane: the observations in it, and the positions of
-//! those that the intake dropped as duplicates itself. Positions only grow within a frame and from frame to frame of one
-//! producer, so a lane that remembers the last position it folded can drop whatever it sees again, frame by frame or in part.
+//! A *frame* covers a contiguous range of one source partition for one lane: the observations in it, the positions of those
+//! that the intake dropped as duplicates itself, and snapshots where a record named all of its conversation and that had
+//! changed. Positions only grow within a frame and from frame to frame of one producer, so a lane that remembers the last
+//! position it folded can drop whatever it sees again, frame by frame or in part.
 //!
-//! Layout: version byte, kind byte, then postcard: a header, the observations one after another, the drops. The version
-//! belongs to the ledger alone; the current one and its predecessor are read. Limits: [`FRAME_ITEMS_MAX`] observations.
+//! Layout: version byte, kind byte, then postcard: a header, the observations one after another, the drops, the snapshots.
+//! The version belongs to the ledger alone; the current one and its predecessor are read. Limits: [`FRAME_ITEMS_MAX`]
+//! observations, [`SNAPSHOT_ENTITIES_MAX`] entities in a snapshot.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -23,6 +25,9 @@ const KIND_LESSON: u8 = 2;
 
 /// The most observations or drops in one frame; more in one is damage.
 pub const FRAME_ITEMS_MAX: u32 = 1_000_000;
+
+/// The most entities that a snapshot lists. A record with more is no snapshot: nothing that it leaves out is called gone.
+pub const SNAPSHOT_ENTITIES_MAX: usize = 2_000;
 
 /// Where an observation stands in its source partition: the record, and the event's place in it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -64,6 +69,21 @@ pub struct Drops<'a> {
     pub conversation: Cow<'a, str>,
     /// Strictly growing.
     pub positions: Vec<Position>,
+}
+
+/// All that one record reports of its conversation: what is known beyond it isn't reported any more.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Snapshot<'a> {
+    /// That of the record's last observation, pushed or dropped; snapshots of a frame are in order.
+    pub position: Position,
+    #[serde(borrow)]
+    pub route: Cow<'a, str>,
+    #[serde(borrow)]
+    pub conversation: Cow<'a, str>,
+    /// The record's own time.
+    pub at: Timestamp,
+    /// At most [`SNAPSHOT_ENTITIES_MAX`], in any order.
+    pub entities: Vec<Fingerprint>,
 }
 
 /// What the hook learned about a conversation, for the lane that owns it.
@@ -124,6 +144,7 @@ pub struct Frame<'a> {
     count: u32,
     body: &'a [u8],
     pub drops: Vec<Drops<'a>>,
+    pub snapshots: Vec<Snapshot<'a>>,
 }
 
 impl<'a> Frame<'a> {
@@ -163,7 +184,8 @@ fn read_frame(bytes: &[u8]) -> Result<Frame<'_>, LedgerError> {
         (_, rest) = postcard::take_from_bytes::<Observation<'_>>(rest).map_err(damaged)?;
     }
     let body = &body[..body.len() - rest.len()];
-    let drops = postcard::from_bytes(rest).map_err(damaged)?;
+    let (drops, rest) = postcard::take_from_bytes(rest).map_err(damaged)?;
+    let snapshots = postcard::from_bytes(rest).map_err(damaged)?;
     Ok(Frame {
         lane: header.lane,
         topic: header.topic,
@@ -171,6 +193,7 @@ fn read_frame(bytes: &[u8]) -> Result<Frame<'_>, LedgerError> {
         count: header.observations,
         body,
         drops,
+        snapshots,
     })
 }
 
@@ -189,6 +212,8 @@ pub struct FrameBuilder {
     by_conversation: HashMap<u64, usize>,
     hashing: RandomState,
     dropped: u32,
+    snapshots: Vec<Snapshot<'static>>,
+    snapshot_bytes: usize,
 }
 
 impl FrameBuilder {
@@ -211,13 +236,20 @@ impl FrameBuilder {
         self.drops.push(Drops { route, conversation, positions: vec![position] });
     }
 
+    /// Adds a snapshot, after the observations of its record.
+    pub fn snapshot(&mut self, snapshot: Snapshot<'static>) {
+        debug_assert!(snapshot.entities.len() <= SNAPSHOT_ENTITIES_MAX, "the caller keeps the bound");
+        self.snapshot_bytes += snapshot.entities.len() * size_of::<Fingerprint>() + snapshot.conversation.len();
+        self.snapshots.push(snapshot);
+    }
+
     pub const fn is_empty(&self) -> bool {
         self.observations == 0 && self.dropped == 0
     }
 
     /// About how many bytes the frame will have.
     pub const fn bytes(&self) -> usize {
-        self.body.len() + self.dropped as usize * 4
+        self.body.len() + self.dropped as usize * 4 + self.snapshot_bytes
     }
 
     /// How many observations and drops it holds.
@@ -233,9 +265,11 @@ impl FrameBuilder {
         let written = postcard::to_extend(&header, std::mem::take(into)).expect("a Vec takes everything");
         *into = written;
         into.extend_from_slice(&self.body);
-        let written = postcard::to_extend(&self.drops, std::mem::take(into)).expect("a Vec takes everything");
-        *into = written;
+        let written = postcard::to_extend(&(&self.drops, &self.snapshots), std::mem::take(into));
+        *into = written.expect("a Vec takes everything");
         self.body.clear();
+        self.snapshots.clear();
+        self.snapshot_bytes = 0;
         self.drops.clear();
         self.by_conversation.clear();
         self.observations = 0;
@@ -263,6 +297,16 @@ mod tests {
         }
     }
 
+    fn snapshot() -> Snapshot<'static> {
+        Snapshot {
+            position: Position { offset: 6, index: 1 },
+            route: Cow::Borrowed("alerts"),
+            conversation: Cow::Borrowed("key"),
+            at: Timestamp::from_millis(6),
+            entities: vec![Fingerprint::from_u128(7)],
+        }
+    }
+
     fn sealed() -> Vec<u8> {
         let mut builder = FrameBuilder::default();
         builder.push(&observation(3));
@@ -270,6 +314,7 @@ mod tests {
         builder.push(&observation(5));
         builder.drop_duplicate("alerts", "key", Position { offset: 6, index: 0 });
         builder.drop_duplicate("alerts", "other", Position { offset: 6, index: 1 });
+        builder.snapshot(snapshot());
         let mut bytes = Vec::new();
         builder.seal("default", "topic", 2, &mut bytes);
         assert!(builder.is_empty());
@@ -285,6 +330,7 @@ mod tests {
         let drops: Vec<_> =
             frame.drops.iter().map(|drops| (drops.conversation.as_ref(), drops.positions.len())).collect();
         assert_eq!(drops, [("key", 2), ("other", 1)]);
+        assert_eq!(frame.snapshots, [snapshot()]);
     }
 
     #[test]

@@ -17,7 +17,7 @@ use super::decode::{EVENTS_PER_RECORD_MAX, Refusal};
 use super::identity::HashKey;
 use super::json::{Fields, member, scalar, text};
 use super::screen::Needs;
-use super::{Event, Facts, State, TEXT_BYTES_MAX, Timestamp, Urgency};
+use super::{Coverage, Event, Facts, State, TEXT_BYTES_MAX, Timestamp, Urgency};
 
 /// Ids of object types that have pages of their own, as HubSpot numbers them.
 const TYPE_IDS: [(&str, &str); 4] = [("contact", "0-1"), ("company", "0-2"), ("deal", "0-3"), ("ticket", "0-5")];
@@ -115,6 +115,7 @@ impl<'a> Change<'a> {
             conversation: Cow::Owned(
                 conversation_key(key, &format!("{portal}/{}/{}", self.object, self.id)).into_owned(),
             ),
+            coverage: Coverage::Part,
             facts: Facts {
                 subject: bounded(Cow::Owned(named.clone()), 256),
                 title: bounded(Cow::Owned(named), 256),

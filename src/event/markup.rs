@@ -48,7 +48,7 @@ fn tag<'h>(rest: &'h str, text: &mut String) -> &'h str {
     };
     let name = inner[..end].split([' ', '\t', '\n', '\r']).next().unwrap_or_default().trim_end_matches('/');
     let is = |known: &&str| known.eq_ignore_ascii_case(name);
-    if BREAKS.iter().any(|known| is(known)) && !text.ends_with('\n') {
+    if BREAKS.iter().any(&is) && !text.ends_with('\n') {
         text.push('\n');
     }
     let after = &inner[end + 1..];

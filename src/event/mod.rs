@@ -29,9 +29,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-pub use debezium::{Snapshot, Table};
+pub use debezium::{SnapshotRows, Table};
 pub use decode::{Decoder, EVENTS_PER_RECORD_MAX, Handling, Record, Refusal};
-pub use frame::{Frame, FrameBuilder, Observation, Position};
+pub use frame::{Frame, FrameBuilder, Observation, Position, Snapshot};
 pub use identity::{Fingerprint, HashKey};
 pub use json::Fields;
 pub use opened::Compression;
@@ -149,6 +149,15 @@ pub enum State {
     Said,
 }
 
+/// How much of what its conversation reports a record names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Coverage {
+    /// This event, and nothing about others.
+    Part,
+    /// All of it: what the conversation knew and this record leaves out is not reported any more.
+    Whole,
+}
+
 /// When an alert conversation speaks; Alertmanager's words and meanings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timing {
@@ -179,6 +188,8 @@ pub struct Event<'a> {
     pub since: Option<Timestamp>,
     /// Which conversation it belongs to, within its route.
     pub conversation: Cow<'a, str>,
+    /// The same for all events of one record.
+    pub coverage: Coverage,
     pub facts: Facts<'a>,
     /// Where conditions look fields up.
     pub fields: Fields<'a>,

@@ -18,7 +18,7 @@ use super::json::Fields;
 use super::path::Path;
 use super::place::{Ground, Place};
 use super::screen::Needs;
-use super::{Event, Facts, Kind, State, Urgency};
+use super::{Coverage, Event, Facts, Kind, State, Urgency};
 
 /// What isn't found in an event is looked up in its record, member by member: events times members.
 const LOOK_UPS_MAX: usize = 10_000_000;
@@ -175,6 +175,7 @@ fn event<'a>(
         urgency: Urgency::of_severity(&severity),
         since: at.time.as_ref().map(|time| time.time(ground)).transpose()?.flatten(),
         conversation: Cow::Owned(conversation_key(key, &conversation).into_owned()),
+        coverage: Coverage::Part,
         facts: Facts {
             subject: bounded(if subject.is_empty() { called } else { subject }, 256),
             title: bounded(if title.is_empty() { about } else { title }, 256),

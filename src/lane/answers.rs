@@ -3,11 +3,14 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::books::{Outcome, Reason};
-use super::conversation::{Conversation, InFlight, Phase, Told};
+use super::conversation::{Conversation, Doubt, InFlight, Phase, Told};
 use super::policy::OnDoubt;
 use super::{Blocked, DeadLetter, DeliveryId, Effects, Lane, StateKey};
 use crate::event::{Timestamp, Urgency};
+use crate::missive::answer::{Finding, find};
 use crate::missive::{Addressed, Answer, Repeat, Verdict};
 
 /// Answers a breaker looks at.
@@ -16,13 +19,26 @@ const BREAKER_WINDOW: usize = 20;
 /// How long a 429 without `Retry-After` keeps the lane waiting.
 const WAIT_UNTOLD: Duration = Duration::from_secs(60);
 
+/// How often a look-up may fail before the doubt lasts.
+const LOOK_UPS_MAX: u8 = 3;
+
 /// How often a halted lane, or a channel whose breaker is open, tries again.
 const HALT_RETRY: Duration = Duration::from_secs(30);
 
 /// The last answers of one channel: a channel that refuses everything is not drained into dead letters.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Breaker {
     refused: VecDeque<bool>,
+    /// While it is open: when one message may try the channel again.
+    probe_at: Timestamp,
+}
+
+/// May a message go to a channel?
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Passage {
+    Free,
+    /// The channel refuses what it gets; one message tries again at this instant.
+    NotBefore(Timestamp),
 }
 
 /// What a refusal means for its channel.
@@ -43,6 +59,18 @@ impl Breaker {
         self.note(true);
         let refusals = self.refused.iter().filter(|refused| **refused).count();
         if refusals > BREAKER_WINDOW / 2 { Blame::Channel } else { Blame::Message }
+    }
+
+    /// Lets a message through, or one every [`HALT_RETRY`] while the channel is halted.
+    pub fn pass(&mut self, now: Timestamp) -> Passage {
+        if !self.is_open() {
+            return Passage::Free;
+        }
+        if self.probe_at > now {
+            return Passage::NotBefore(self.probe_at);
+        }
+        self.probe_at = now + HALT_RETRY;
+        Passage::Free
     }
 
     /// Is the channel halted?
@@ -70,22 +98,30 @@ impl Lane {
         let Some(delivery) = conversation.in_flight.as_ref().filter(|delivery| is_under_way(delivery, id)) else {
             return;
         };
-        let covers = delivery.covers;
         let addressed = if conversation.missive_id.is_some() { Addressed::ById } else { Addressed::ByReference };
-        self.pacing.end(self.now);
-        effects.dirty.extend([StateKey::Conversation(id.conversation), StateKey::History]);
+        let looked_up = matches!(delivery.doubt, Doubt::LookUp { .. });
+        let finding = looked_up.then(|| found(answer, delivery));
+        self.note_request(answer);
+        effects.dirty.extend([StateKey::Conversation(id.conversation), StateKey::History, StateKey::Channels]);
         match answer.verdict(addressed) {
+            Verdict::Accepted { .. } if looked_up => self.looked_up(id, finding.unwrap_or(Finding::Unclear), effects),
+            Verdict::Doubt | Verdict::Refused if looked_up => self.look_up_failed(id, effects),
             Verdict::Accepted { conversation_id } => self.accepted(id, conversation_id),
             Verdict::Retry => self.again(id, self.backoff(id)),
             Verdict::Wait(span) => self.wait(id, span),
-            Verdict::Doubt => self.doubt(id),
-            Verdict::Refused => self.refused(id, covers, answer, effects),
+            Verdict::Doubt => self.doubt(id, effects),
+            Verdict::Refused => self.refused(id, answer, effects),
             Verdict::LostConversation => {
                 self.with(id, |conversation| conversation.missive_id = None);
-                self.again(id, Duration::ZERO);
+                if looked_up {
+                    self.look_up_failed(id, effects);
+                } else {
+                    self.again(id, Duration::ZERO);
+                }
             }
             Verdict::Halt => {
-                self.blocked = Blocked::Halted { retry_at: self.now + HALT_RETRY };
+                let retry_at = (self.now + HALT_RETRY).max(self.waits_until());
+                self.blocked = Blocked::Halted { retry_at };
                 self.again(id, HALT_RETRY);
             }
         }
@@ -111,6 +147,8 @@ impl Lane {
         self.tally.messages += 1;
         self.tally.conversations_opened += opened;
         self.tally.roll_ups += u64::from(conversation.is_rollup());
+        conversation.closed = false;
+        self.books.told(delivery.reason);
         self.books.settle(Outcome::Delivered, delivery.reason, delivery.covers);
     }
 
@@ -125,34 +163,100 @@ impl Lane {
         self.again(id, span);
     }
 
-    fn doubt(&mut self, id: DeliveryId) {
-        self.tally.doubts += 1;
-        match self.policy.on_doubt {
-            OnDoubt::Resend => {
-                self.with_delivery(id, |delivery| delivery.may_repeat = true);
-                self.again(id, self.backoff(id));
+    /// What an answer says about limits, whatever else it says.
+    fn note_request(&mut self, answer: &Answer) {
+        match answer {
+            Answer::NotSent(_) => self.pacing.cancel(),
+            Answer::Lost(_) => self.pacing.end(self.now),
+            Answer::Status(status) => {
+                self.pacing.end(self.now);
+                if let Some(said) = status.rate_limit {
+                    self.pacing.heed(self.now, said, self.policy.limits.retry_after_max);
+                }
             }
-            OnDoubt::Hold => self.with_delivery(id, |delivery| delivery.phase = Phase::Held),
         }
     }
 
-    fn refused(&mut self, id: DeliveryId, covers: u32, answer: &Answer, effects: &mut Effects) {
+    pub(super) const fn waits_until(&self) -> Timestamp {
+        match self.blocked {
+            Blocked::No => Timestamp::EPOCH,
+            Blocked::Until(at) | Blocked::Halted { retry_at: at } => at,
+        }
+    }
+
+    /// Whether Missive has taken it is unknown: it is looked up where that is possible.
+    fn doubt(&mut self, id: DeliveryId, effects: &mut Effects) {
+        self.tally.doubts += 1;
+        let conversation = self.conversations.get(&id.conversation);
+        if conversation.is_some_and(|conversation| conversation.missive_id.is_some()) {
+            self.with_delivery(id, |delivery| delivery.doubt = Doubt::LookUp { failed: 0 });
+            return self.again(id, self.backoff(id));
+        }
+        self.doubt_lasts(id, effects);
+    }
+
+    /// Even where it isn't found it is sent again as what may repeat: Missive may have been slow to show it.
+    fn looked_up(&mut self, id: DeliveryId, finding: Finding, effects: &mut Effects) {
+        match finding {
+            Finding::Taken => {
+                self.tally.doubts_settled += 1;
+                self.accepted(id, None);
+            }
+            Finding::NotTaken => {
+                self.with_delivery(id, |delivery| delivery.doubt = Doubt::Lasting);
+                self.again(id, Duration::ZERO);
+            }
+            Finding::Unclear => self.doubt_lasts(id, effects),
+        }
+    }
+
+    fn look_up_failed(&mut self, id: DeliveryId, effects: &mut Effects) {
+        let delivery =
+            self.conversations.get(&id.conversation).and_then(|conversation| conversation.in_flight.as_ref());
+        match delivery.map(|delivery| delivery.doubt) {
+            Some(Doubt::LookUp { failed }) if failed + 1 < LOOK_UPS_MAX => {
+                self.with_delivery(id, |delivery| delivery.doubt = Doubt::LookUp { failed: failed + 1 });
+                self.again(id, self.backoff(id));
+            }
+            Some(Doubt::LookUp { .. } | Doubt::Lasting | Doubt::None) | None => self.doubt_lasts(id, effects),
+        }
+    }
+
+    fn doubt_lasts(&mut self, id: DeliveryId, effects: &mut Effects) {
+        match self.policy.on_doubt {
+            OnDoubt::Resend => {
+                self.with_delivery(id, |delivery| delivery.doubt = Doubt::Lasting);
+                self.again(id, self.backoff(id));
+            }
+            OnDoubt::Hold => self.give_up(id, Reason::InDoubt, "it may have been taken or not".into(), effects),
+        }
+    }
+
+    fn refused(&mut self, id: DeliveryId, answer: &Answer, effects: &mut Effects) {
         let Some(channel) = self.channel_name(id) else { return };
-        if self.breakers.entry(channel.clone()).or_default().refused() == Blame::Channel {
+        let now = self.now;
+        let breaker = self.breakers.entry(channel).or_default();
+        if breaker.refused() == Blame::Channel {
+            breaker.probe_at = now + HALT_RETRY;
             return self.again(id, HALT_RETRY);
         }
+        self.give_up(id, Reason::Refused, told(answer), effects);
+    }
+
+    /// Into the dead letters with it, whole; its conversation goes on.
+    fn give_up(&mut self, id: DeliveryId, reason: Reason, error: Box<str>, effects: &mut Effects) {
         let Some(conversation) = self.conversations.get(&id.conversation) else { return };
-        let Some(delivery) = &conversation.in_flight else { return };
-        let body = self.channel_of(conversation).map(|channel| delivery.message.request(channel, None, Repeat::No).0);
+        let (Some(delivery), Some(channel)) = (&conversation.in_flight, self.channel_of(conversation)) else { return };
+        let covers = delivery.covers;
         effects.dead_letters.push(DeadLetter {
-            reason: Reason::Refused,
-            channel,
+            reason,
+            channel: channel.name.clone(),
             routing_key: delivery.message.routing_key.clone(),
             covers,
-            body: body.unwrap_or_default(),
-            error: told(answer),
+            body: delivery.message.request(channel, None, Repeat::No).0,
+            error,
         });
-        self.books.settle(Outcome::DeadLettered, Reason::Refused, covers);
+        self.books.settle(Outcome::DeadLettered, reason, covers);
         self.with(id, |conversation| conversation.in_flight = None);
     }
 
@@ -190,8 +294,8 @@ impl Lane {
     fn backoff(&self, id: DeliveryId) -> Duration {
         let retry = self.policy.retry;
         let conversation = self.conversations.get(&id.conversation);
-        let urgency =
-            conversation.and_then(|conversation| conversation.digest.worst_urgency.or(conversation.worst_firing()));
+        let urgency = conversation
+            .and_then(|conversation| conversation.digest.worst_urgency.or(conversation.members.worst_firing()));
         let longest = retry.longest.min(self.policy.horizons.of(urgency.unwrap_or(Urgency::Normal)) / 3);
         let doubled = retry.first.saturating_mul(1 << (id.attempt.saturating_sub(1)).min(16)).min(longest);
         let millis = u64::try_from(doubled.as_millis()).unwrap_or(u64::MAX);
@@ -203,6 +307,14 @@ impl Lane {
 fn is_under_way(delivery: &InFlight, id: DeliveryId) -> bool {
     let sending = matches!(delivery.phase, Phase::Sending { .. });
     sending && delivery.sequence == id.sequence && delivery.attempt == id.attempt
+}
+
+/// What a look-up's answer says of the delivery.
+fn found(answer: &Answer, delivery: &InFlight) -> Finding {
+    match answer {
+        Answer::Status(status) => find(&status.body, &delivery.message.external_id, delivery.since.as_secs()),
+        Answer::NotSent(_) | Answer::Lost(_) => Finding::Unclear,
+    }
 }
 
 fn told(answer: &Answer) -> Box<str> {

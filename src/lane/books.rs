@@ -1,6 +1,7 @@
 //! The books: what became of every observation.
 //!
-//! Each ends in exactly one outcome with a reason, or is pending. The names are the metric labels.
+//! Each ends in exactly one outcome with a reason, or is pending. Every message has a reason too; those that tell what no
+//! observation has said (a repeat, silence, an alert that is gone) stand for none. The names are the metric labels.
 
 use std::collections::BTreeMap;
 
@@ -26,14 +27,30 @@ impl Outcome {
     }
 }
 
-/// Why it became that.
+/// Why it became that, and why a message was sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Reason {
     /// Delivered in the first message of a conversation or episode.
     First,
-    /// Delivered in a later message of its own conversation.
+    /// Told in a later message of its own conversation, which says more than one of what follows.
     Digest,
-    /// Delivered in a roll-up.
+    /// An alert more, or again.
+    NewFiring,
+    /// Some are over.
+    Resolved,
+    /// The last is over.
+    AllResolved,
+    /// Gone from its group without a resolve.
+    NoLongerReported,
+    /// An alert changes its state all the time.
+    Flapping,
+    /// A record changed, or a person spoke.
+    Update,
+    /// Still firing, and events still say so.
+    Repeat,
+    /// Was firing, and nothing has been heard since.
+    Stale,
+    /// Told in a roll-up.
     RolledUp,
     /// A duplicate by identity within the window.
     Identity,
@@ -49,6 +66,8 @@ pub enum Reason {
     Muted,
     /// Dead-lettered: Missive will never take the message.
     Refused,
+    /// Dead-lettered: Missive may have taken it or not, and the config says that a person decides.
+    InDoubt,
     /// Dead-lettered: more of people's own words are waiting than may.
     ThreadFull,
     /// Dead-lettered: no more conversations are kept, and people's words can't be rolled up.
@@ -60,6 +79,14 @@ impl Reason {
         match self {
             Self::First => "first",
             Self::Digest => "digest",
+            Self::NewFiring => "new_firing",
+            Self::Resolved => "resolved",
+            Self::AllResolved => "all_resolved",
+            Self::NoLongerReported => "no_longer_reported",
+            Self::Flapping => "flapping",
+            Self::Update => "update",
+            Self::Repeat => "repeat",
+            Self::Stale => "stale",
             Self::RolledUp => "rolled_up",
             Self::Identity => "identity",
             Self::Unchanged => "unchanged",
@@ -68,6 +95,7 @@ impl Reason {
             Self::UnknownResolve => "unknown_resolve",
             Self::Muted => "muted",
             Self::Refused => "refused",
+            Self::InDoubt => "in_doubt",
             Self::ThreadFull => "thread_full",
             Self::ConversationsFull => "conversations_full",
         }
@@ -78,6 +106,7 @@ impl Reason {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Books {
     entries: BTreeMap<(Outcome, Reason), u64>,
+    messages: BTreeMap<Reason, u64>,
     folded: u64,
     pending: u64,
 }
@@ -105,6 +134,16 @@ impl Books {
         debug_assert!(self.pending >= u64::from(count), "more settled than was pending");
         self.pending = self.pending.saturating_sub(u64::from(count));
         *self.entries.entry((outcome, reason)).or_default() += u64::from(count);
+    }
+
+    /// A message was taken.
+    pub(super) fn told(&mut self, reason: Reason) {
+        *self.messages.entry(reason).or_default() += 1;
+    }
+
+    /// Messages that were taken, by the reason they were sent for.
+    pub fn messages(&self) -> impl Iterator<Item = (Reason, u64)> + '_ {
+        self.messages.iter().map(|(reason, count)| (*reason, *count))
     }
 
     /// Observations that arrived, with what was pending at the start.

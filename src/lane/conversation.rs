@@ -3,17 +3,15 @@
 //! Three levels are kept apart: *identity* (the same news again), *state* (firing → resolved is news), *conversation* (where
 //! it goes). [`Conversation::judge`] decides what an observation is; the lane acts on it.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
 
 use super::books::Reason;
 use super::digest::Digest;
-use crate::event::{Fingerprint, Kind, Observation, State, Timestamp, Urgency, cut};
+use super::member::{Members, Standing, TITLE_BYTES_MAX};
+use crate::event::{Kind, Observation, Timestamp, Urgency, cut};
 use crate::missive::Message;
-
-/// The title of a conversation or of a member, in bytes.
-const TITLE_BYTES_MAX: usize = 256;
 
 /// What an observation is to its conversation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,16 +53,6 @@ pub enum Subject {
     RollUp { channel: Box<str> },
 }
 
-/// One alert of a conversation.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Member {
-    pub state: State,
-    pub urgency: Urgency,
-    /// By its own account.
-    pub since: Option<Timestamp>,
-    pub title: Box<str>,
-}
-
 /// A person's own words.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Said {
@@ -83,9 +71,23 @@ pub struct InFlight {
     pub covers: u32,
     /// What delivered observations are counted as.
     pub reason: Reason,
-    /// An earlier attempt may have been taken.
-    pub may_repeat: bool,
+    /// The most urgent of it.
+    pub urgency: Urgency,
+    /// When it was first committed to be sent.
+    pub since: Timestamp,
+    pub doubt: Doubt,
     pub phase: Phase,
+}
+
+/// May an earlier attempt have been taken?
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Doubt {
+    /// Certainly not.
+    None,
+    /// It may; the conversation's messages are asked for next. So many times that failed.
+    LookUp { failed: u8 },
+    /// It may, and nobody can tell: the next attempt says so.
+    Lasting,
 }
 
 /// Where a delivery stands.
@@ -95,8 +97,6 @@ pub enum Phase {
     Sending { send_before: Timestamp },
     /// Not sent now; the next attempt is not before this instant.
     Waiting { until: Timestamp },
-    /// In doubt, and a person decides.
-    Held,
 }
 
 /// All that is known of one conversation.
@@ -114,8 +114,9 @@ pub struct Conversation {
     /// When it became due; only while it is ready.
     #[serde(skip)]
     pub ready_at: Option<Timestamp>,
-    pub all_resolved_at: Option<Timestamp>,
-    pub members: BTreeMap<Fingerprint, Member>,
+    /// Since when nothing fires; only alerts.
+    pub over_since: Option<Timestamp>,
+    pub members: Members,
     /// How many were firing when last told.
     pub firing_told: u32,
     pub owed: Option<Owed>,
@@ -127,6 +128,8 @@ pub struct Conversation {
     /// Missive's id of it, where it is known.
     pub missive_id: Option<Box<str>>,
     pub muted: bool,
+    /// A person has closed it, and nothing was told since: it is left alone until there is news.
+    pub closed: bool,
     /// The roll-up message that last spoke for it.
     pub rolled_into: u64,
 }
@@ -142,8 +145,8 @@ impl Conversation {
             last_sent: None,
             last_heard: now,
             ready_at: None,
-            all_resolved_at: None,
-            members: BTreeMap::new(),
+            over_since: None,
+            members: Members::default(),
             firing_told: 0,
             owed: None,
             stale_told: false,
@@ -152,6 +155,7 @@ impl Conversation {
             in_flight: None,
             missive_id: None,
             muted: false,
+            closed: false,
             rolled_into: 0,
         }
     }
@@ -172,53 +176,34 @@ impl Conversation {
         if self.kind() != Kind::Alert {
             return Judgement::NewsIfFresh;
         }
-        let Some(member) = self.members.get(&observation.entity) else {
+        let Some(member) = self.members.get(observation.entity) else {
             return Judgement::NewsIfFresh;
         };
-        match (member.state, observation.state) {
-            (State::Firing, State::Firing) => match (member.since, observation.since) {
+        match (member.standing, Standing::of(observation.state)) {
+            (Standing::Firing, Standing::Firing) => match (member.since, observation.since) {
                 (Some(known), Some(since)) if since > known => Judgement::News,
                 (Some(known), Some(since)) if since < known => Judgement::Suppressed(Reason::Late),
                 _ => Judgement::Duplicate(Reason::Unchanged),
             },
-            (State::Firing, State::Resolved) if earlier(observation.since, member.since) => {
+            (known, new) if known != new && earlier(observation.since, member.since) => {
                 Judgement::Suppressed(Reason::Late)
             }
-            (State::Resolved, State::Firing) if earlier(observation.since, member.since) => {
-                Judgement::Suppressed(Reason::Late)
-            }
-            (State::Resolved, State::Resolved) => Judgement::Duplicate(Reason::Unchanged),
-            _ => Judgement::News,
+            (Standing::Resolved, Standing::Resolved) => Judgement::Duplicate(Reason::Unchanged),
+            (Standing::Firing | Standing::Gone, Standing::Resolved)
+            | (Standing::Resolved | Standing::Gone, Standing::Firing)
+            | (_, Standing::Gone) => Judgement::News,
         }
     }
 
-    /// Takes over what an observation says of its alert; at most `members_max` alerts are remembered.
-    pub fn remember(&mut self, observation: &Observation<'_>, members_max: usize) {
-        if self.kind() != Kind::Alert {
-            return;
-        }
-        if self.members.len() >= members_max && !self.members.contains_key(&observation.entity) {
-            self.forget_one_resolved();
-        }
-        if self.members.len() < members_max || self.members.contains_key(&observation.entity) {
-            let member = Member {
-                state: observation.state,
-                urgency: observation.urgency,
-                since: observation.since,
-                title: cut(&observation.facts.title, TITLE_BYTES_MAX).into(),
-            };
-            self.members.insert(observation.entity, member);
-        }
-    }
-
+    /// How many of its alerts fire, or flap.
     pub fn firing(&self) -> u32 {
-        let firing = self.members.values().filter(|member| member.state == State::Firing).count();
-        u32::try_from(firing).unwrap_or(u32::MAX)
+        self.members.firing()
     }
 
-    /// The most urgent of what fires.
-    pub fn worst_firing(&self) -> Option<Urgency> {
-        self.members.values().filter(|member| member.state == State::Firing).map(|member| member.urgency).min()
+    /// Notes since when nothing fires, after its alerts have changed.
+    pub fn note_over(&mut self, now: Timestamp) {
+        let over = self.kind() == Kind::Alert && self.members.firing() == 0;
+        self.over_since = over.then(|| self.over_since.unwrap_or(now));
     }
 
     /// Something was heard of it.
@@ -229,7 +214,7 @@ impl Conversation {
 
     /// Whether it fires, has been told, and has nothing else to say.
     pub fn fires_quietly(&self) -> bool {
-        let told = self.kind() == Kind::Alert && self.told == Told::Opened && !self.muted;
+        let told = self.kind() == Kind::Alert && self.told == Told::Opened && !self.muted && !self.closed;
         told && !self.has_untold() && self.firing() > 0
     }
 
@@ -240,7 +225,7 @@ impl Conversation {
 
     /// Observations that wait to be told.
     pub fn pending(&self) -> u32 {
-        self.digest.counts.total().saturating_add(self.in_flight.as_ref().map_or(0, |delivery| delivery.covers))
+        self.digest.covers.saturating_add(self.in_flight.as_ref().map_or(0, |delivery| delivery.covers))
     }
 
     /// Forgets the last episode and starts a new one.
@@ -249,19 +234,12 @@ impl Conversation {
         self.told = Told::Never;
         self.missive_id = None;
         self.muted = false;
-        self.all_resolved_at = None;
+        self.closed = false;
+        self.over_since = None;
         self.firing_told = 0;
         self.owed = None;
         self.stale_told = false;
-        self.members.retain(|_, member| member.state == State::Firing);
-    }
-
-    fn forget_one_resolved(&mut self) {
-        let resolved =
-            self.members.iter().find(|(_, member)| member.state == State::Resolved).map(|(entity, _)| *entity);
-        if let Some(entity) = resolved {
-            self.members.remove(&entity);
-        }
+        self.members.forget_the_calm();
     }
 }
 
@@ -274,8 +252,11 @@ fn earlier(a: Option<Timestamp>, b: Option<Timestamp>) -> bool {
 mod tests {
     use std::borrow::Cow;
 
+    use super::super::policy::Flap;
     use super::*;
-    use crate::event::{Facts, Position};
+    use crate::event::{Facts, Fingerprint, Position, State};
+
+    const FLAP: Flap = Flap { changes: 5, window: std::time::Duration::from_secs(600) };
 
     fn observation(state: State, since: Option<u64>) -> Observation<'static> {
         Observation {
@@ -296,7 +277,13 @@ mod tests {
     fn knowing(state: State, since: Option<u64>) -> Conversation {
         let subject = Subject::Route { route: "alerts".into(), key: "k".into(), kind: Kind::Alert };
         let mut conversation = Conversation::new(Timestamp::from_millis(1), subject, "k");
-        conversation.remember(&observation(state, since), 10);
+        conversation.members.remember(Timestamp::from_millis(1), &observation(state, since), FLAP, 10);
+        conversation
+    }
+
+    fn gone(since: Option<u64>) -> Conversation {
+        let mut conversation = knowing(State::Firing, since);
+        conversation.members.turn(Fingerprint::from_u128(1), Timestamp::from_millis(1), Standing::Gone, FLAP);
         conversation
     }
 
@@ -329,22 +316,14 @@ mod tests {
                 Some(5),
                 Suppressed(Reason::Late),
             ),
+            ("gone, and still firing", gone(Some(5)), State::Firing, Some(5), News),
+            ("gone, and resolved", gone(Some(5)), State::Resolved, Some(8), News),
+            ("gone, and an older firing", gone(Some(5)), State::Firing, Some(4), Suppressed(Reason::Late)),
             ("fires again", knowing(State::Resolved, Some(8)), State::Firing, Some(9), News),
             ("fires again, nobody says when", knowing(State::Resolved, None), State::Firing, None, News),
         ];
         for (sentence, conversation, state, since, judgement) in rows {
             assert_eq!(conversation.judge(&observation(state, since)), judgement, "{sentence}");
         }
-    }
-
-    #[test]
-    fn alerts_remembered_by_name_are_bounded_and_a_firing_one_is_never_forgotten_for_another() {
-        let mut conversation = knowing(State::Firing, None);
-        for entity in 2..10 {
-            let other = Observation { entity: Fingerprint::from_u128(entity), ..observation(State::Firing, None) };
-            conversation.remember(&other, 3);
-        }
-        assert_eq!(conversation.members.len(), 3);
-        assert!(conversation.members.contains_key(&Fingerprint::from_u128(1)));
     }
 }

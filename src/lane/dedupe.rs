@@ -25,11 +25,14 @@ const SHARDS: usize = 256;
 /// Identities in one chunk at most: well below what a record may hold.
 const CHUNK_KEYS_MAX: usize = 16_384;
 
-/// Tables of a dropped slice that are freed in one step.
-const BURIED_SHARDS: usize = 16;
+/// Identities of a dropped slice that are freed in one step, in whole tables.
+const BURIED_KEYS: usize = 128 * 1024;
 
 /// Tombstones of a dropped slice that are written in one step.
 const BURIED_CHUNKS: u32 = 512;
+
+/// How long it waits before it goes on freeing.
+const BURIAL_PAUSE: Duration = Duration::from_millis(10);
 
 /// Has this been seen within its window?
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,6 +60,8 @@ pub struct Dedupe {
     windows: BTreeMap<u64, Slices>,
     /// Dropped slices, oldest first, with their windows.
     graves: VecDeque<(u64, Slice)>,
+    /// When something was last freed.
+    buried_at: Timestamp,
 }
 
 #[derive(Debug, Default)]
@@ -101,14 +106,26 @@ impl Hasher for AlreadyHashed {
 
 impl Dedupe {
     pub fn new(keys_max: usize) -> Self {
-        Self { keys_max, keys: 0, evicted: 0, windows: BTreeMap::new(), graves: VecDeque::new() }
+        Self {
+            keys_max,
+            keys: 0,
+            evicted: 0,
+            windows: BTreeMap::new(),
+            graves: VecDeque::new(),
+            buried_at: Timestamp::EPOCH,
+        }
     }
 
-    /// Looks `identity` up. Every slice may cost a wait for memory; look-ups one right after another wait together.
-    pub fn look_up(&self, window: Duration, identity: Fingerprint) -> Seen {
-        let slices = self.windows.get(&window_millis(window));
-        let known = slices.is_some_and(|slices| slices.slices.iter().rev().any(|slice| slice.contains(identity)));
-        if known { Seen::Duplicate } else { Seen::Fresh }
+    /// Looks identities up. Each slice may cost each of them a wait for memory; so slice by slice, all of them wait together.
+    pub fn look_up(&self, window: Duration, identities: &[Fingerprint], seen: &mut Vec<Seen>) {
+        let first = seen.len();
+        seen.resize(first + identities.len(), Seen::Fresh);
+        let slices = self.windows.get(&window_millis(window)).into_iter().flat_map(|slices| &slices.slices);
+        for slice in slices {
+            for (identity, seen) in identities.iter().zip(&mut seen[first..]) {
+                *seen = if slice.contains(*identity) { Seen::Duplicate } else { *seen };
+            }
+        }
     }
 
     /// Notes an identity that was looked up in this step, and since then can only have come into the newest slice; tells
@@ -156,13 +173,16 @@ impl Dedupe {
                 self.graves.push_back((*window, slice));
             }
         }
-        self.bury(dirty);
+        if self.buried_at + BURIAL_PAUSE <= now {
+            self.buried_at = now;
+            self.bury(dirty);
+        }
     }
 
-    /// When the next slice can be dropped, or at once while a dropped one is still being freed.
+    /// When the next slice can be dropped, or more of a dropped one freed.
     pub fn next_expiry(&self) -> Option<Timestamp> {
         if !self.graves.is_empty() {
-            return Some(Timestamp::EPOCH);
+            return Some(self.buried_at + BURIAL_PAUSE);
         }
         let oldest = |(window, slices): (&u64, &Slices)| Some(slices.slices.front()?.expires(*window));
         self.windows.iter().filter_map(oldest).min()
@@ -221,14 +241,18 @@ impl Dedupe {
         while self.graves.len() > 1 {
             self.bury_some(usize::MAX, u32::MAX, dirty);
         }
-        self.bury_some(BURIED_SHARDS, BURIED_CHUNKS, dirty);
+        self.bury_some(BURIED_KEYS, BURIED_CHUNKS, dirty);
     }
 
-    fn bury_some(&mut self, shards_max: usize, chunks_max: u32, dirty: &mut impl FnMut(ChunkKey)) {
+    fn bury_some(&mut self, keys_max: usize, chunks_max: u32, dirty: &mut impl FnMut(ChunkKey)) {
         let Some((window, slice)) = self.graves.front_mut() else { return };
         slice.chunks += slice.fresh_chunks();
         slice.fresh.clear();
-        slice.shards.truncate(slice.shards.len().saturating_sub(shards_max));
+        let mut freed = 0;
+        while freed < keys_max {
+            let Some(shard) = slice.shards.pop() else { break };
+            freed += shard.len();
+        }
         let chunks_left = slice.chunks.saturating_sub(chunks_max);
         for chunk in chunks_left..slice.chunks {
             dirty(ChunkKey { window: *window, slice: slice.number, chunk });
@@ -324,8 +348,9 @@ mod tests {
         identity: Fingerprint,
         dirty: &mut impl FnMut(ChunkKey),
     ) -> Seen {
-        let looked_up = dedupe.look_up(HOUR, identity);
-        dedupe.note(now, HOUR, identity, looked_up, dirty)
+        let mut looked_up = Vec::new();
+        dedupe.look_up(HOUR, &[identity], &mut looked_up);
+        dedupe.note(now, HOUR, identity, looked_up[0], dirty)
     }
 
     fn minutes(number: u64) -> Timestamp {
@@ -391,8 +416,8 @@ mod tests {
         assert_eq!((dedupe.len(), dedupe.evicted()), (0, 3));
         note_dirty(&mut dedupe, minutes(0), identity(4), &mut |_| {});
         dedupe.committed();
-        for _ in 0..100 {
-            dedupe.expire(minutes(1), &mut |key| panic!("{key:?} is alive"));
+        for minute in 1..100 {
+            dedupe.expire(minutes(minute.min(59)), &mut |key| panic!("{key:?} is alive"));
         }
     }
 
@@ -415,8 +440,8 @@ mod tests {
         let mut expired = Vec::new();
         restored.expire(minutes(100), &mut |key| expired.push(key));
         assert_eq!(restored.len(), 0, "it is forgotten at once");
-        while restored.next_expiry().is_some() {
-            restored.expire(minutes(100), &mut |key| expired.push(key));
+        while let Some(at) = restored.next_expiry() {
+            restored.expire(at.max(minutes(100)), &mut |key| expired.push(key));
         }
         assert_eq!(expired.iter().map(|key| key.chunk).collect::<Vec<_>>(), [0, 1]);
         assert!(expired.iter().all(|key| restored.chunk(*key).is_none()), "a dropped slice leaves tombstones");

@@ -2,19 +2,57 @@
 //!
 //! It takes any number of observations and keeps: how many, of which states and urgencies, first and last time, how many
 //! repeats, the worst lines and the newest lines. It always knows how much it stands for beyond the lines it names. A line
-//! about an entity replaces the earlier one about the same entity.
+//! about an alert replaces the earlier one about the same alert; every change of a record is a line of its own.
+//!
+//! Most lines come from observations, which have to end somewhere and are counted as covered. Some don't: what is not
+//! reported any more, what has calmed down.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::policy::Flap;
 use crate::event::{Fingerprint, Observation, State, Timestamp, Urgency, cut};
+
+/// What a line reports of its entity.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum News {
+    Firing,
+    Resolved,
+    /// A record changed.
+    Changed,
+    /// A person said something.
+    Said,
+    /// Not reported any more.
+    Gone,
+    /// Changes its state all the time.
+    Flapping,
+}
+
+impl News {
+    pub const fn of(state: State) -> Self {
+        match state {
+            State::Firing => Self::Firing,
+            State::Resolved => Self::Resolved,
+            State::Changed => Self::Changed,
+            State::Said => Self::Said,
+        }
+    }
+
+    const fn replaces_the_last(self) -> bool {
+        match self {
+            Self::Firing | Self::Resolved | Self::Gone | Self::Flapping => true,
+            Self::Changed | Self::Said => false,
+        }
+    }
+}
 
 /// One line: an observation as a message may show it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Line {
     pub entity: Fingerprint,
-    pub state: State,
+    pub news: News,
     pub urgency: Urgency,
     pub severity: Box<str>,
     pub title: Box<str>,
@@ -30,7 +68,7 @@ impl Line {
         let facts = &observation.facts;
         Self {
             entity: observation.entity,
-            state: observation.state,
+            news: News::of(observation.state),
             urgency: observation.urgency,
             severity: cut(&facts.severity, bytes_max).into(),
             title: cut(&facts.title, bytes_max).into(),
@@ -38,6 +76,21 @@ impl Line {
             link: cut(&facts.link, bytes_max).into(),
             since: observation.since.unwrap_or(observation.at),
         }
+    }
+
+    /// Makes it say that its alert can't make up its mind.
+    pub fn flaps(&mut self, changes: u32, flap: Flap) {
+        self.news = News::Flapping;
+        self.text = format!("{changes} changes of state within {}", rough(flap.window)).into();
+    }
+}
+
+/// A span in its largest whole unit.
+fn rough(span: Duration) -> String {
+    match span.as_secs() {
+        secs if secs.is_multiple_of(3600) => format!("{} h", secs / 3600),
+        secs if secs.is_multiple_of(60) => format!("{} min", secs / 60),
+        secs => format!("{secs} s"),
     }
 }
 
@@ -48,20 +101,24 @@ pub struct Counts {
     pub resolved: u32,
     pub changed: u32,
     pub said: u32,
-    /// Of all these, how many were critical.
+    pub gone: u32,
+    pub flapping: u32,
+    /// Of all but the resolved and the gone, how many were critical.
     pub critical: u32,
 }
 
 impl Counts {
-    fn add(&mut self, state: State, urgency: Urgency) {
-        let of_state = match state {
-            State::Firing => &mut self.firing,
-            State::Resolved => &mut self.resolved,
-            State::Changed => &mut self.changed,
-            State::Said => &mut self.said,
+    fn add(&mut self, news: News, urgency: Urgency) {
+        let (of_its_kind, is_over) = match news {
+            News::Firing => (&mut self.firing, false),
+            News::Resolved => (&mut self.resolved, true),
+            News::Changed => (&mut self.changed, false),
+            News::Said => (&mut self.said, false),
+            News::Gone => (&mut self.gone, true),
+            News::Flapping => (&mut self.flapping, false),
         };
-        *of_state = of_state.saturating_add(1);
-        self.critical = self.critical.saturating_add(u32::from(urgency == Urgency::Critical));
+        *of_its_kind = of_its_kind.saturating_add(1);
+        self.critical = self.critical.saturating_add(u32::from(urgency == Urgency::Critical && !is_over));
     }
 
     fn merge(&mut self, other: Self) {
@@ -69,12 +126,16 @@ impl Counts {
         self.resolved = self.resolved.saturating_add(other.resolved);
         self.changed = self.changed.saturating_add(other.changed);
         self.said = self.said.saturating_add(other.said);
+        self.gone = self.gone.saturating_add(other.gone);
+        self.flapping = self.flapping.saturating_add(other.flapping);
         self.critical = self.critical.saturating_add(other.critical);
     }
 
-    /// All observations it stands for.
+    /// All news it stands for.
     pub const fn total(&self) -> u32 {
-        self.firing.saturating_add(self.resolved).saturating_add(self.changed).saturating_add(self.said)
+        let of_alerts =
+            self.firing.saturating_add(self.resolved).saturating_add(self.gone).saturating_add(self.flapping);
+        of_alerts.saturating_add(self.changed).saturating_add(self.said)
     }
 }
 
@@ -82,8 +143,12 @@ impl Counts {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Digest {
     pub counts: Counts,
+    /// Observations that are told with it.
+    pub covers: u32,
     /// Repeats of what had been told or stands here; counted, not news.
     pub repeats: u32,
+    /// Changes of alerts that people know to be flapping; counted, not news.
+    pub flaps: u32,
     /// Conversations it speaks for, in a roll-up.
     pub conversations: u32,
     /// Record times of its first and last observation.
@@ -105,16 +170,26 @@ impl Digest {
 
     /// Takes one observation in; at most `lines_max` lines stay.
     pub fn absorb(&mut self, now: Timestamp, line: Line, at: Timestamp, lines_max: usize) {
-        self.counts.add(line.state, line.urgency);
+        self.covers = self.covers.saturating_add(1);
+        self.add(now, line, at, lines_max);
+    }
+
+    /// Takes news in that no observation stands behind.
+    pub fn add(&mut self, now: Timestamp, line: Line, at: Timestamp, lines_max: usize) {
+        self.counts.add(line.news, line.urgency);
         self.note_time(now, at, line.urgency);
-        self.worst.retain(|known| known.entity != line.entity);
-        self.newest.retain(|known| known.entity != line.entity);
+        if line.news.replaces_the_last() {
+            self.worst.retain(|known| known.entity != line.entity);
+            self.newest.retain(|known| known.entity != line.entity);
+        }
         self.keep(line, lines_max);
     }
 
     /// Takes a whole digest in: a roll-up speaks for it now.
     pub fn merge(&mut self, other: Self, lines_max: usize) {
         self.counts.merge(other.counts);
+        self.covers = self.covers.saturating_add(other.covers);
+        self.flaps = self.flaps.saturating_add(other.flaps);
         self.repeats = self.repeats.saturating_add(other.repeats);
         self.first = earliest(self.first, other.first);
         self.last = self.last.max(other.last);
@@ -129,11 +204,12 @@ impl Digest {
     #[must_use]
     pub fn without_said(mut self, count: u32) -> Self {
         self.counts.said = self.counts.said.saturating_sub(count);
+        self.covers = self.covers.saturating_sub(count);
         self.repeats = 0;
         self
     }
 
-    /// Observations beyond the lines that are named.
+    /// News beyond the lines that are named.
     pub fn unnamed(&self) -> u32 {
         let named = u32::try_from(self.worst.len() + self.newest.len()).unwrap_or(u32::MAX);
         self.counts.total().saturating_sub(named)
@@ -148,7 +224,7 @@ impl Digest {
 
     fn keep(&mut self, line: Line, lines_max: usize) {
         let worst_max = lines_max.div_ceil(2);
-        let rank = |line: &Line| (line.state != State::Firing, line.urgency, line.since);
+        let rank = |line: &Line| (line.news != News::Firing, line.urgency, line.since);
         let place = self.worst.partition_point(|known| rank(known) <= rank(&line));
         let overtaken = if place < worst_max {
             self.worst.insert(place, line);
@@ -176,10 +252,10 @@ mod tests {
 
     use super::*;
 
-    fn line(entity: u128, urgency: Urgency, state: State) -> Line {
+    fn line(entity: u128, urgency: Urgency, news: News) -> Line {
         Line {
             entity: Fingerprint::from_u128(entity),
-            state,
+            news,
             urgency,
             severity: "".into(),
             title: format!("{entity}").into(),
@@ -190,7 +266,7 @@ mod tests {
     }
 
     fn absorb(digest: &mut Digest, entity: u128, urgency: Urgency) {
-        digest.absorb(Timestamp::from_millis(1), line(entity, urgency, State::Firing), Timestamp::from_millis(1), 4);
+        digest.absorb(Timestamp::from_millis(1), line(entity, urgency, News::Firing), Timestamp::from_millis(1), 4);
     }
 
     #[test]
@@ -210,10 +286,28 @@ mod tests {
         let mut digest = Digest::default();
         absorb(&mut digest, 1, Urgency::Normal);
         let at = Timestamp::from_millis(2);
-        digest.absorb(at, line(1, Urgency::Normal, State::Resolved), at, 4);
+        digest.absorb(at, line(1, Urgency::Normal, News::Resolved), at, 4);
         assert_eq!(digest.worst.len() + digest.newest.len(), 1);
         assert_eq!((digest.counts.firing, digest.counts.resolved), (1, 1));
         assert_eq!(digest.waiting_since, Some(Timestamp::from_millis(1)));
+    }
+
+    #[test]
+    fn every_change_of_a_record_is_a_line() {
+        let mut digest = Digest::default();
+        for millis in 1..=3 {
+            let at = Timestamp::from_millis(millis);
+            digest.absorb(at, line(1, Urgency::Normal, News::Changed), at, 4);
+        }
+        assert_eq!((digest.worst.len() + digest.newest.len(), digest.unnamed()), (3, 0));
+    }
+
+    #[test]
+    fn news_without_an_observation_is_told_and_covers_none() {
+        let mut digest = Digest::default();
+        digest.add(Timestamp::EPOCH, line(1, Urgency::Critical, News::Gone), Timestamp::EPOCH, 4);
+        assert!(!digest.is_empty());
+        assert_eq!((digest.covers, digest.counts.gone, digest.counts.critical), (0, 1, 0));
     }
 
     proptest! {
@@ -224,7 +318,7 @@ mod tests {
             for (number, (entity, urgency)) in entities.iter().enumerate() {
                 let into = if number % 3 == 0 { &mut other } else { &mut digest };
                 let at = Timestamp::from_millis(number as u64);
-                into.absorb(at, line(*entity, Urgency::ALL[*urgency], State::Firing), at, lines_max);
+                into.absorb(at, line(*entity, Urgency::ALL[*urgency], News::Firing), at, lines_max);
             }
             digest.merge(other, lines_max);
             prop_assert_eq!(digest.counts.total() as usize, entities.len());

@@ -6,7 +6,8 @@ use super::books::{Outcome, Reason};
 use super::conversation::{Conversation, Judgement, Said, Subject, Told};
 use super::dedupe::Seen;
 use super::digest::Line;
-use super::policy::RoutePolicy;
+use super::member::Change;
+use super::policy::{Flap, RoutePolicy};
 use super::{DeadLetter, Effects, Lane, StateKey, note};
 use crate::event::frame::{Learned, Lesson};
 use crate::event::{Fingerprint, Frame, Kind, Observation, Position, State, Urgency, cut};
@@ -14,6 +15,9 @@ use crate::missive::RoutingKey;
 
 /// The window of a route that this config doesn't know.
 const UNKNOWN_WINDOW: Duration = Duration::from_secs(3600);
+
+/// When an alert flaps, of a route that this config doesn't know.
+const UNKNOWN_FLAP: Flap = Flap { changes: 10, window: Duration::from_secs(600) };
 
 /// Identities that are looked up together: one waits for memory while the others do.
 const LOOK_AHEAD: usize = 16;
@@ -25,13 +29,20 @@ impl Lane {
         let mark = self.marks.get(&partition).copied();
         let is_new = |position: Position| mark.is_none_or(|mark| position > mark);
         let mut last = mark;
+        let mut snapshots = frame.snapshots.iter().filter(|snapshot| is_new(snapshot.position)).peekable();
         let mut observations = frame.observations().filter(|observation| is_new(observation.position));
         loop {
-            let ahead: Vec<_> = observations.by_ref().take(LOOK_AHEAD).map(|new| (self.look_up(&new), new)).collect();
-            let Some((_, newest)) = ahead.last() else { break };
+            let ahead: Vec<_> = observations.by_ref().take(LOOK_AHEAD).collect();
+            let Some(newest) = ahead.last() else { break };
             last = last.max(Some(newest.position));
-            ahead.iter().for_each(|(seen, observation)| self.observe(observation, *seen, effects));
+            for (observation, seen) in ahead.iter().zip(self.look_up(&ahead)) {
+                while let Some(earlier) = snapshots.next_if(|snapshot| snapshot.position < observation.position) {
+                    self.fold_snapshot(earlier, effects);
+                }
+                self.observe(observation, seen, effects);
+            }
         }
+        snapshots.for_each(|snapshot| self.fold_snapshot(snapshot, effects));
         for drops in &frame.drops {
             let new = drops.positions.iter().copied().filter(|position| is_new(*position));
             let repeats = new.inspect(|position| last = last.max(Some(*position))).count();
@@ -55,11 +66,14 @@ impl Lane {
             Learned::Answered if !lesson.conversation_id.is_empty() => {
                 conversation.missive_id = Some(lesson.conversation_id.into());
             }
+            Learned::Answered => {}
             Learned::Muted => conversation.muted = true,
             Learned::Unmuted => conversation.muted = false,
-            Learned::Answered | Learned::Closed | Learned::Reopened => {}
+            Learned::Closed => conversation.closed = true,
+            Learned::Reopened => conversation.closed = false,
         }
         effects.dirty.insert(StateKey::Conversation(id));
+        self.place(id, effects);
     }
 
     fn known_by(&self, lesson: &Lesson<'_>) -> Option<Fingerprint> {
@@ -73,8 +87,13 @@ impl Lane {
         })
     }
 
-    fn look_up(&self, observation: &Observation<'_>) -> Seen {
-        self.dedupe.look_up(self.window(observation), observation.identity)
+    fn look_up(&self, observations: &[Observation<'_>]) -> Vec<Seen> {
+        let mut seen = Vec::with_capacity(observations.len());
+        for of_one_route in observations.chunk_by(|a, b| a.route == b.route) {
+            let identities: Vec<_> = of_one_route.iter().map(|observation| observation.identity).collect();
+            self.dedupe.look_up(self.window(&of_one_route[0]), &identities, &mut seen);
+        }
+        seen
     }
 
     fn window(&self, observation: &Observation<'_>) -> Duration {
@@ -144,21 +163,31 @@ impl Lane {
         let kind = route.as_ref().map_or_else(|| kind_of(observation.state), |route| route.kind);
         let is_new = !self.conversations.contains_key(&id);
         let full = self.conversations.len() >= self.policy.bounds.conversations_max;
-        if is_new && (full || (observation.old && kind != Kind::Thread)) {
+        let told_together = observation.old && kind != Kind::Thread && route.is_some();
+        if is_new && (full || told_together) {
             return self.no_conversation(observation, kind, route.as_ref(), effects);
         }
         self.tally.unknown_routes += u64::from(route.is_none());
         let (now, bounds) = (self.now, self.policy.bounds);
+        let flap = route.as_ref().map_or(UNKNOWN_FLAP, |route| route.flap);
         let conversation = self.conversations.entry(id).or_insert_with(|| open(now, observation, kind));
         conversation.heard(now);
         effects.dirty.insert(StateKey::Conversation(id));
         if let Some(route) = &route {
             renew(conversation, route, observation, now);
         }
-        conversation.remember(observation, bounds.alerts_per_conversation_max);
-        conversation.all_resolved_at = (kind == Kind::Alert && conversation.firing() == 0).then_some(now);
+        let change = match kind {
+            Kind::Alert => conversation.members.remember(now, observation, flap, bounds.alerts_per_conversation_max),
+            Kind::Record | Kind::Thread => Change::News,
+        };
+        conversation.note_over(now);
         if conversation.muted {
             self.books.settle_new(Outcome::Suppressed, Reason::Muted, 1);
+            return self.place(id, effects);
+        }
+        if change == Change::Flaps {
+            conversation.digest.flaps = conversation.digest.flaps.saturating_add(1);
+            self.books.settle_new(Outcome::Suppressed, Reason::Flapping, 1);
             return self.place(id, effects);
         }
         if kind == Kind::Thread {
@@ -172,7 +201,10 @@ impl Lane {
                 .words
                 .push_back(Said { author: facts.author.as_ref().into(), text: facts.text.as_ref().into() });
         }
-        let line = Line::of(observation, bounds.line_bytes_max);
+        let mut line = Line::of(observation, bounds.line_bytes_max);
+        if let Change::BeginsToFlap { changes } = change {
+            line.flaps(changes, flap);
+        }
         conversation.digest.absorb(now, line, observation.at, bounds.digest_lines_max);
         self.books.pend();
         self.place(id, effects);
@@ -227,20 +259,20 @@ fn open(now: crate::event::Timestamp, observation: &Observation<'_>, kind: Kind)
     Conversation::new(now, subject, if title.is_empty() { cut(&observation.conversation, 256) } else { title })
 }
 
-/// An alert that fires again long after all was resolved begins a new episode, in a fresh conversation.
+/// An alert that fires again long after all was over begins a new episode, in a fresh conversation.
 fn renew(
     conversation: &mut Conversation,
     route: &RoutePolicy,
     observation: &Observation<'_>,
     now: crate::event::Timestamp,
 ) {
-    let over = conversation.all_resolved_at.filter(|_| !conversation.has_untold());
+    let over = conversation.over_since.filter(|_| !conversation.has_untold());
     let fires = observation.state == State::Firing;
     let gap = route.timing(Urgency::Normal).episode_gap;
-    if let Some(resolved_at) = over
+    if let Some(over_since) = over
         && fires
         && conversation.told != Told::Never
-        && now.since(resolved_at) > gap
+        && now.since(over_since) > gap
     {
         conversation.start_episode(now);
     }

@@ -9,7 +9,7 @@
 //! below its partition's mark is not folded again. `Effects` accumulate until the driver has committed: a [`Delivery`] may
 //! only leave after the state that announces it is in Kafka.
 //!
-//! Layout: `conversation` (what is known, what is news), `digest` (what is untold), `schedule` (who is next),
+//! Layout: `conversation` and `member` (what is known, what is news), `unsaid` (news that nobody said), `digest` (what is untold), `schedule` (who is next),
 //! `storm` (what is told together), `answers` (what an answer does), `state` (records in the state topic), `words` (how it
 //! reads).
 
@@ -19,6 +19,7 @@ mod conversation;
 mod dedupe;
 mod digest;
 mod fold;
+mod member;
 pub mod pacing;
 pub mod policy;
 mod release;
@@ -27,6 +28,7 @@ mod state;
 mod storm;
 #[cfg(test)]
 mod tests;
+mod unsaid;
 mod words;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -41,7 +43,7 @@ pub use state::{StateError, StateKey};
 
 use crate::event::frame::Lesson;
 use crate::event::{Fingerprint, Frame, HashKey, Position, Timestamp, Urgency};
-use crate::missive::{Addressed, Answer};
+use crate::missive::Answer;
 use conversation::Conversation;
 use dedupe::{ChunkKey, Dedupe};
 use pacing::{Budget, Pacing};
@@ -75,10 +77,18 @@ pub struct DeliveryId {
 #[derive(Clone, Debug)]
 pub struct Delivery {
     pub id: DeliveryId,
-    pub body: Vec<u8>,
-    pub addressed: Addressed,
+    pub request: Request,
     /// Not to be written at or after this instant.
     pub send_before: Timestamp,
+}
+
+/// What is asked of Missive.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Request {
+    /// Take this message: the body of a POST.
+    Message(Vec<u8>),
+    /// Show the newest messages of this conversation: one of them may be ours.
+    LookUp { conversation: Box<str> },
 }
 
 /// A delivery or an observation that can't be handled, whole, with its reason.
@@ -131,6 +141,8 @@ pub struct Tally {
     pub conversations_opened: u64,
     pub roll_ups: u64,
     pub doubts: u64,
+    /// Of these, messages that a look-up has found: they were not sent again.
+    pub doubts_settled: u64,
     pub retries: u64,
     pub rate_limited: u64,
     pub unknown_routes: u64,

@@ -3,13 +3,17 @@
 //! A request occupies both windows from the moment it is sent until its answer (or its timeout) plus the window, because only
 //! then is it certain when Missive counted it. So each window holds: what is in progress now, and what ended within its
 //! length plus the skew margin. One joint decision over both windows and the permits; what it says is a [`Turn`].
-//! The history survives a restart ([`Pacing::history`]); it holds at most `per_quarter_hour` entries.
+//! The history survives a restart ([`Pacing::history`]); it holds at most `per_quarter_hour` entries. Where Missive says that
+//! less is left than we think, others share the budget, and it is believed ([`Pacing::heed`]).
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::policy::Limits;
 use crate::event::Timestamp;
+use crate::missive::answer::RateLimit;
 
 const MINUTE: Duration = Duration::from_secs(60);
 const QUARTER_HOUR: Duration = Duration::from_secs(15 * 60);
@@ -41,25 +45,51 @@ pub struct Budget {
     pub permits: usize,
 }
 
+/// What Missive has said of one of its windows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct Told {
+    /// Requests that it holds: all it has counted, whoever sent them, and what we have sent since.
+    used: usize,
+    /// When it counts anew.
+    until: Timestamp,
+}
+
+impl Told {
+    fn held(self, now: Timestamp) -> usize {
+        if now < self.until { self.used } else { 0 }
+    }
+}
+
+/// What a successor has to know.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct History {
+    /// When requests ended, oldest first.
+    ended: Vec<Timestamp>,
+    minute_told: Told,
+    quarter_hour_told: Told,
+}
+
 /// The send history of one lane.
 #[derive(Clone, Debug)]
 pub struct Pacing {
     limits: Limits,
     in_progress: usize,
+    minute_told: Told,
+    quarter_hour_told: Told,
     /// When requests ended, oldest first.
     ended: VecDeque<Timestamp>,
 }
 
 impl Pacing {
     pub fn new(limits: Limits) -> Self {
-        Self { limits, in_progress: 0, ended: VecDeque::new() }
+        Self::restore(limits, History::default())
     }
 
     /// Continues with what a predecessor did.
-    pub fn restore(limits: Limits, history: impl IntoIterator<Item = Timestamp>) -> Self {
-        let mut ended: VecDeque<_> = history.into_iter().collect();
-        ended.make_contiguous().sort_unstable();
-        Self { limits, in_progress: 0, ended }
+    pub fn restore(limits: Limits, history: History) -> Self {
+        let History { mut ended, minute_told, quarter_hour_told } = history;
+        ended.sort_unstable();
+        Self { limits, in_progress: 0, minute_told, quarter_hour_told, ended: ended.into() }
     }
 
     pub fn set_limits(&mut self, limits: Limits) {
@@ -82,12 +112,29 @@ impl Pacing {
     }
 
     /// A request was committed to be sent.
-    pub fn begin(&mut self) {
+    pub const fn begin(&mut self) {
         self.in_progress += 1;
+        self.minute_told.used += 1;
+        self.quarter_hour_told.used += 1;
     }
 
-    /// Its answer came, or its time ran out. What certainly never reached Missive counts all the same: it costs little and
-    /// errs on the safe side.
+    /// It was certainly never written: Missive can't have counted it.
+    pub const fn cancel(&mut self) {
+        self.in_progress = self.in_progress.saturating_sub(1);
+        self.minute_told.used = self.minute_told.used.saturating_sub(1);
+        self.quarter_hour_told.used = self.quarter_hour_told.used.saturating_sub(1);
+    }
+
+    /// Takes what Missive says of a window for what it is: where more is used than we know of, others share the budget. It
+    /// is believed until the window counts anew, for at most `believed_max`.
+    pub fn heed(&mut self, now: Timestamp, said: RateLimit, believed_max: Duration) {
+        let limit = said.limit as usize;
+        let used = limit.saturating_sub(said.remaining as usize) + self.in_progress;
+        let told = Told { used, until: now + said.reset.min(believed_max) };
+        if limit >= self.limits.per_quarter_hour { self.quarter_hour_told = told } else { self.minute_told = told }
+    }
+
+    /// Its answer came, or its time ran out.
     pub fn end(&mut self, now: Timestamp) {
         self.in_progress = self.in_progress.saturating_sub(1);
         let newest = self.ended.back().copied().unwrap_or(now);
@@ -99,8 +146,9 @@ impl Pacing {
     }
 
     /// What to persist.
-    pub fn history(&self) -> impl Iterator<Item = Timestamp> + '_ {
-        self.ended.iter().copied()
+    pub fn history(&self) -> History {
+        let Self { minute_told, quarter_hour_told, .. } = *self;
+        History { ended: self.ended.iter().copied().collect(), minute_told, quarter_hour_told }
     }
 
     pub fn budget(&self, now: Timestamp) -> Budget {
@@ -131,7 +179,15 @@ impl Pacing {
     }
 
     fn held(&self, now: Timestamp, span: Duration) -> usize {
+        self.ours(now, span).max(self.told(span).held(now))
+    }
+
+    fn ours(&self, now: Timestamp, span: Duration) -> usize {
         self.in_progress + self.ended.len() - self.first_within(now, span)
+    }
+
+    fn told(&self, span: Duration) -> Told {
+        if span == MINUTE { self.minute_told } else { self.quarter_hour_told }
     }
 
     fn first_within(&self, now: Timestamp, span: Duration) -> usize {
@@ -140,11 +196,15 @@ impl Pacing {
     }
 
     fn window(&self, now: Timestamp, span: Duration, capacity: usize) -> Turn {
-        let held = self.held(now, span);
-        if held < capacity {
+        let told = self.told(span);
+        if told.held(now) >= capacity {
+            return Turn::NotBefore(told.until);
+        }
+        let ours = self.ours(now, span);
+        if ours < capacity {
             return Turn::Now;
         }
-        let must_leave = held - capacity + 1;
+        let must_leave = ours - capacity + 1;
         let within = self.ended.len() - self.first_within(now, span);
         if must_leave > within {
             return Turn::AfterAnswer;
@@ -207,6 +267,38 @@ mod tests {
         }
         assert_eq!(pacing.turn(at(60_500), Share::Reserved), Turn::NotBefore(at(70_000)));
         assert_eq!(pacing.turn(at(70_000), Share::Reserved), Turn::Now);
+    }
+
+    #[test]
+    fn what_others_have_used_of_the_budget_is_held_until_their_window_counts_anew() {
+        let mut pacing = Pacing::new(LIMITS);
+        let said = RateLimit { limit: 300, remaining: 2, reset: Duration::from_secs(30) };
+        pacing.begin();
+        pacing.end(at(0));
+        pacing.heed(at(0), said, Duration::from_secs(900));
+        assert_eq!(pacing.budget(at(0)).minute, 2);
+        for millis in 1..=2 {
+            assert_eq!(pacing.turn(at(millis), Share::Reserved), Turn::Now);
+            pacing.begin();
+            pacing.end(at(millis));
+        }
+        assert_eq!(pacing.turn(at(3), Share::Reserved), Turn::NotBefore(at(30_000)));
+        let successor = Pacing::restore(LIMITS, pacing.history());
+        assert_eq!(successor.turn(at(3), Share::Reserved), Turn::NotBefore(at(30_000)), "a successor knows");
+        assert_eq!(pacing.turn(at(30_000), Share::Reserved), Turn::Now);
+        let less = RateLimit { limit: 300, remaining: 299, reset: Duration::from_secs(30) };
+        pacing.heed(at(30_000), less, Duration::from_secs(900));
+        assert_eq!(pacing.budget(at(30_000)).minute, 297, "we know of more than Missive tells");
+    }
+
+    #[test]
+    fn what_was_never_written_is_not_counted() {
+        let mut pacing = Pacing::new(LIMITS);
+        for _ in 0..400 {
+            pacing.begin();
+            pacing.cancel();
+        }
+        assert_eq!(pacing.budget(at(0)), Budget { minute: 300, quarter_hour: 900, permits: 5 });
     }
 
     #[test]

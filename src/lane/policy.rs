@@ -102,8 +102,15 @@ pub struct Bounds {
 pub enum OnDoubt {
     /// Send again, marked "may repeat".
     Resend,
-    /// Keep it and say so; a person decides.
+    /// Into the dead letters with it, where a person decides.
     Hold,
+}
+
+/// When an alert is called flapping: more than `changes` changes of its state within `window`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Flap {
+    pub changes: u32,
+    pub window: Duration,
 }
 
 /// A channel, and how many conversations may be opened in it.
@@ -130,6 +137,7 @@ pub struct RoutePolicy {
     pub timing: Timing,
     /// For critical news.
     pub timing_critical: Timing,
+    pub flap: Flap,
 }
 
 impl RoutePolicy {

@@ -6,12 +6,15 @@
 
 use std::time::Duration;
 
-use super::conversation::{Conversation, InFlight, Owed, Phase, Subject, Told};
+use super::answers::Passage;
+use super::books::Reason;
+use super::conversation::{Conversation, Doubt, InFlight, Owed, Phase, Subject, Told};
+use super::digest::Digest;
 use super::pacing::Turn;
 use super::schedule::{Place, Tier};
 use super::storm::Opening;
 use super::words::{say, say_again};
-use super::{Blocked, Delivery, DeliveryId, Effects, Lane, StateKey};
+use super::{Blocked, Delivery, DeliveryId, Effects, Lane, Request, StateKey};
 use crate::event::{Fingerprint, Kind, Timestamp, Timing, Urgency};
 use crate::missive::{Channel, Message, Repeat, RoutingKey};
 
@@ -29,62 +32,15 @@ enum Standing {
 }
 
 impl Lane {
-    /// A conversation's instant has come.
-    pub(super) fn due(&mut self, id: Fingerprint, effects: &mut Effects) {
-        if let Some(lost) = self.lost_delivery(id) {
-            return self.answered(
-                lost,
-                &crate::missive::Answer::Lost(crate::missive::answer::Lost::SenderGone),
-                effects,
-            );
-        }
-        self.owe_silence(id, effects);
-        self.place(id, effects);
-    }
-
-    /// Events still say that it fires: it is told again when its interval has passed.
-    pub(super) fn owe_repeat(&mut self, id: Fingerprint, effects: &mut Effects) {
-        let Some(conversation) = self.conversations.get(&id).filter(|conversation| conversation.fires_quietly()) else {
-            return;
-        };
-        let interval = self.timing(conversation).map(|timing| timing.repeat_interval);
-        let due = conversation.last_sent.zip(interval).map(|(sent, interval)| sent + interval);
-        if due.is_some_and(|due| due <= self.now) {
-            self.owe(id, Owed::Repeat, effects);
-        } else {
-            // Its silence counts from now, also if it had been told before.
-            self.place(id, effects);
-        }
-    }
-
-    /// It fires, and nothing has been heard of it for too long: silence is no resolve, and is told as what it is.
-    fn owe_silence(&mut self, id: Fingerprint, effects: &mut Effects) {
-        let Some(conversation) = self.conversations.get(&id).filter(|conversation| conversation.fires_quietly()) else {
-            return;
-        };
-        let stale_at = self.timing(conversation).map(|timing| conversation.last_heard + timing.stale_after);
-        if !conversation.stale_told && stale_at.is_some_and(|at| at <= self.now) {
-            self.owe(id, Owed::Stale, effects);
-        }
-    }
-
-    fn owe(&mut self, id: Fingerprint, owed: Owed, effects: &mut Effects) {
-        if let Some(conversation) = self.conversations.get_mut(&id) {
-            conversation.owed = Some(owed);
-            effects.dirty.insert(StateKey::Conversation(id));
-            self.place(id, effects);
-        }
-    }
-
-    fn timing(&self, conversation: &Conversation) -> Option<Timing> {
+    pub(super) fn timing(&self, conversation: &Conversation) -> Option<Timing> {
         let Subject::Route { route, .. } = &conversation.subject else { return None };
-        let urgency = conversation.worst_firing().unwrap_or(Urgency::Normal);
+        let urgency = conversation.members.worst_firing().unwrap_or(Urgency::Normal);
         self.policy.routes.get(route).map(|route| *route.timing(urgency))
     }
 
     /// Puts a conversation where it belongs now.
     pub(super) fn place(&mut self, id: Fingerprint, effects: &mut Effects) {
-        match self.standing(id) {
+        match self.standing(id, effects) {
             Standing::Nothing => self.schedule.remove(id),
             Standing::At(place) => self.schedule.put(id, place),
             Standing::RollUp => self.roll_up(id, effects),
@@ -99,7 +55,10 @@ impl Lane {
     /// Sends what may be sent now.
     pub(super) fn release(&mut self, effects: &mut Effects) {
         while let Some((tier, id)) = self.next_in_turn() {
-            self.send(id, effects);
+            match self.passage(id) {
+                Passage::Free => self.send(id, effects),
+                Passage::NotBefore(at) => self.schedule.put(id, Place::Later(at)),
+            }
             debug_assert!(
                 self.schedule.ready(tier).all(|(_, other)| other != id),
                 "what is sent is not ready any more"
@@ -148,7 +107,14 @@ impl Lane {
         })
     }
 
-    fn standing(&mut self, id: Fingerprint) -> Standing {
+    /// A channel that refuses what it gets is tried with one message at a time.
+    fn passage(&mut self, id: Fingerprint) -> Passage {
+        let channel = self.conversations.get(&id).and_then(|conversation| self.channel_of(conversation));
+        let Some(name) = channel.map(|channel| channel.name.clone()) else { return Passage::Free };
+        self.breakers.get_mut(&name).map_or(Passage::Free, |breaker| breaker.pass(self.now))
+    }
+
+    fn standing(&mut self, id: Fingerprint, effects: &mut Effects) -> Standing {
         let now = self.now;
         let Some(conversation) = self.conversations.get(&id) else { return Standing::Nothing };
         if let Some(delivery) = &conversation.in_flight {
@@ -158,9 +124,8 @@ impl Lane {
                 Phase::Waiting { until } if until > now => Standing::At(Place::Later(until)),
                 Phase::Waiting { until } => {
                     let waiting_since = since.min(until);
-                    Standing::At(Place::Ready { tier: tier_of(conversation, Some(Urgency::Normal)), waiting_since })
+                    Standing::At(Place::Ready { tier: tier_of(conversation, Some(delivery.urgency)), waiting_since })
                 }
-                Phase::Held => Standing::Nothing,
             };
         }
         if conversation.digest.is_empty() {
@@ -173,10 +138,19 @@ impl Lane {
         if due_at > now {
             return Standing::At(Place::Later(due_at));
         }
-        self.standing_due(id)
+        self.standing_due(id, effects)
     }
 
     fn standing_silent(&self, conversation: &Conversation) -> Standing {
+        let standing = self.standing_without_news(conversation);
+        match (self.next_calm(conversation), standing) {
+            (Some(calm_at), Standing::At(Place::Later(at))) => Standing::At(Place::Later(at.min(calm_at))),
+            (Some(calm_at), Standing::Nothing) => Standing::At(Place::Later(calm_at)),
+            (_, standing) => standing,
+        }
+    }
+
+    fn standing_without_news(&self, conversation: &Conversation) -> Standing {
         if conversation.owed.is_some() && self.channel_of(conversation).is_some() {
             return Standing::At(Place::Ready { tier: tier_of(conversation, None), waiting_since: self.now });
         }
@@ -193,11 +167,12 @@ impl Lane {
         }
     }
 
-    fn standing_due(&mut self, id: Fingerprint) -> Standing {
+    fn standing_due(&mut self, id: Fingerprint, effects: &mut Effects) -> Standing {
         let now = self.now;
         let Some(conversation) = self.conversations.get_mut(&id) else { return Standing::Nothing };
         let urgency = conversation.digest.worst_urgency.unwrap_or(Urgency::Normal);
-        let still_critical = urgency == Urgency::Critical && conversation.worst_firing() == Some(Urgency::Critical);
+        let still_critical =
+            urgency == Urgency::Critical && conversation.members.worst_firing() == Some(Urgency::Critical);
         let needs_slot = match conversation.told {
             Told::Opened | Told::MayOpen => false,
             Told::RolledUp if !still_critical => return Standing::RollUp,
@@ -210,6 +185,7 @@ impl Lane {
             if openings.take(now, urgency, policy) == Opening::Denied {
                 return Standing::RollUp;
             }
+            effects.dirty.insert(StateKey::Channels);
         }
         if conversation.told != Told::Opened {
             conversation.told = Told::MayOpen;
@@ -277,7 +253,7 @@ impl Lane {
     }
 
     /// A delivery whose sender can't answer any more.
-    fn lost_delivery(&self, id: Fingerprint) -> Option<DeliveryId> {
+    pub(super) fn lost_delivery(&self, id: Fingerprint) -> Option<DeliveryId> {
         let delivery = self.conversations.get(&id)?.in_flight.as_ref()?;
         let Phase::Sending { send_before } = delivery.phase else { return None };
         let over = self.given_up_at(send_before) <= self.now;
@@ -292,16 +268,28 @@ impl Lane {
         conversation.ready_at = None;
         let Some(delivery) = conversation.in_flight.as_mut() else { return };
         delivery.phase = Phase::Sending { send_before };
-        let repeat = if delivery.may_repeat { Repeat::May } else { Repeat::No };
         let delivery_id = DeliveryId { conversation: id, sequence: delivery.sequence, attempt: delivery.attempt };
-        let message = delivery.message.clone();
-        let conversation = &self.conversations[&id];
-        let Some(channel) = self.channel_of(conversation) else { return };
-        let (body, addressed) = message.request(channel, conversation.missive_id.as_deref(), repeat);
+        let Some(request) = self.request(id) else { return };
         self.pacing.begin();
-        effects.sends.push(Delivery { id: delivery_id, body, addressed, send_before });
+        effects.sends.push(Delivery { id: delivery_id, request, send_before });
         effects.dirty.insert(StateKey::Conversation(id));
         self.place(id, effects);
+    }
+
+    /// What is asked for next: usually that a message be taken.
+    fn request(&self, id: Fingerprint) -> Option<Request> {
+        let conversation = self.conversations.get(&id)?;
+        let delivery = conversation.in_flight.as_ref()?;
+        let message = |repeat| {
+            let channel = self.channel_of(conversation)?;
+            let (body, _) = delivery.message.request(channel, conversation.missive_id.as_deref(), repeat);
+            Some(Request::Message(body))
+        };
+        match (delivery.doubt, &conversation.missive_id) {
+            (Doubt::LookUp { .. }, Some(known)) => Some(Request::LookUp { conversation: known.clone() }),
+            (Doubt::None, _) => message(Repeat::No),
+            (Doubt::LookUp { .. }, None) | (Doubt::Lasting, _) => message(Repeat::May),
+        }
     }
 
     /// Turns what is untold into one message; what arrives from now on waits for the next.
@@ -321,13 +309,15 @@ impl Lane {
         let (said, covers) = take_words(conversation, &digest, words_max);
         let owed = conversation.owed.take().filter(|_| digest.is_empty());
         conversation.stale_told |= owed == Some(Owed::Stale);
+        let reason = reason(conversation, &digest, owed);
+        let digest_urgency = digest.worst_urgency.or(conversation.members.worst_firing()).unwrap_or(Urgency::Normal);
         let words = match owed {
             Some(owed) => say_again(conversation, owed, digest.repeats, &zone),
             None => say(now, conversation, &digest, &said, &zone),
         };
         conversation.firing_told = conversation.firing();
         conversation.sequence = (conversation.sequence + 1).max(now.as_millis());
-        if covers < digest.counts.total() {
+        if covers < digest.covers {
             conversation.digest = digest.without_said(covers);
         }
         let sequence = conversation.sequence;
@@ -345,8 +335,10 @@ impl Lane {
                 close: words.close,
             },
             covers,
-            reason: Self::delivered_as(conversation),
-            may_repeat: false,
+            reason,
+            urgency: digest_urgency,
+            since: now,
+            doubt: Doubt::None,
             phase: Phase::Waiting { until: now },
         });
     }
@@ -363,11 +355,11 @@ impl Lane {
 /// As many whole utterances as one message can hold, at least one; and how many observations that covers.
 fn take_words(
     conversation: &mut Conversation,
-    digest: &super::digest::Digest,
+    digest: &Digest,
     chars_max: usize,
 ) -> (Vec<super::conversation::Said>, u32) {
     if conversation.kind() != Kind::Thread {
-        return (Vec::new(), digest.counts.total());
+        return (Vec::new(), digest.covers);
     }
     let mut said = Vec::new();
     let mut chars = 0;
@@ -382,6 +374,32 @@ fn take_words(
     (said, covers)
 }
 
+/// Why this message is sent.
+fn reason(conversation: &Conversation, digest: &Digest, owed: Option<Owed>) -> Reason {
+    let counts = &digest.counts;
+    let all_resolved = conversation.over_since.is_some() && counts.resolved > 0 && conversation.members.gone() == 0;
+    match owed {
+        _ if conversation.is_rollup() => return Reason::RolledUp,
+        Some(Owed::Repeat) => return Reason::Repeat,
+        Some(Owed::Stale) => return Reason::Stale,
+        None if conversation.told != Told::Opened => return Reason::First,
+        None if all_resolved => return Reason::AllResolved,
+        None => {}
+    }
+    let kinds = [
+        (counts.firing, Reason::NewFiring),
+        (counts.resolved, Reason::Resolved),
+        (counts.gone, Reason::NoLongerReported),
+        (counts.flapping, Reason::Flapping),
+        (counts.changed.saturating_add(counts.said), Reason::Update),
+    ];
+    let mut told = kinds.into_iter().filter(|(count, _)| *count > 0).map(|(_, reason)| reason);
+    match (told.next(), told.next()) {
+        (Some(only), None) => only,
+        _ => Reason::Digest,
+    }
+}
+
 fn routing_key(id: Fingerprint, conversation: &Conversation) -> RoutingKey {
     match &conversation.subject {
         Subject::Route { route, key, .. } => RoutingKey::new(route, key, &id.to_string()),
@@ -393,7 +411,8 @@ fn tier_of(conversation: &Conversation, urgency: Option<Urgency>) -> Tier {
     if conversation.is_rollup() || conversation.kind() == Kind::Thread {
         return Tier::Reserved;
     }
-    let worst = conversation.digest.worst_urgency.into_iter().chain(conversation.worst_firing()).chain(urgency).min();
+    let worst =
+        conversation.digest.worst_urgency.into_iter().chain(conversation.members.worst_firing()).chain(urgency).min();
     Tier::of(worst.unwrap_or(Urgency::Normal))
 }
 

@@ -1,6 +1,7 @@
 //! The lane's records in the state topic.
 //!
-//! Keys are `<lane>/c/<conversation>`, `<lane>/i/<window>/<slice>/<chunk>`, `<lane>/marks` and `<lane>/history`; values begin
+//! Keys are `<lane>/c/<conversation>`, `<lane>/i/<window>/<slice>/<chunk>`, `<lane>/marks`, `<lane>/history`
+//! and `<lane>/channels`; values begin
 //! with a version byte, then postcard. Version [`VERSION`] is written and read; anything else is refused by name, and the
 //! partition with it. A record without a value is a tombstone.
 
@@ -11,7 +12,7 @@ use super::answers::quiet_at;
 use super::books::Books;
 use super::conversation::{Conversation, Phase};
 use super::dedupe::ChunkKey;
-use super::pacing::Pacing;
+use super::pacing::{History, Pacing};
 use super::{Blocked, Effects, Lane};
 use crate::event::{Fingerprint, Position, Timestamp};
 
@@ -26,8 +27,10 @@ pub enum StateKey {
     Identities(ChunkKey),
     /// The last position folded of every source partition.
     Marks,
-    /// When requests ended.
+    /// When requests ended, and until when Missive asked for patience.
     History,
+    /// What each channel has opened and refused.
+    Channels,
 }
 
 /// Why a record of the state topic can't be taken back.
@@ -47,6 +50,7 @@ impl StateKey {
             Self::Identities(key) => format!("{lane}/i/{}/{}/{}", key.window, key.slice, key.chunk),
             Self::Marks => format!("{lane}/marks"),
             Self::History => format!("{lane}/history"),
+            Self::Channels => format!("{lane}/channels"),
         }
     }
 
@@ -63,6 +67,7 @@ impl StateKey {
             }),
             "marks" => Self::Marks,
             "history" => Self::History,
+            "channels" => Self::Channels,
             _ => return None,
         };
         parts.next().is_none().then_some((lane, key))
@@ -76,7 +81,8 @@ impl Lane {
             StateKey::Conversation(id) => self.conversations.get(&id).map(write),
             StateKey::Identities(chunk) => self.dedupe.chunk(chunk).map(write),
             StateKey::Marks => Some(write(&self.marks.iter().collect::<Vec<_>>())),
-            StateKey::History => Some(write(&self.pacing.history().collect::<Vec<_>>())),
+            StateKey::History => Some(write(&(self.pacing.history(), self.waits_until()))),
+            StateKey::Channels => Some(write(&(&self.openings, &self.breakers))),
         }
     }
 
@@ -98,9 +104,11 @@ impl Lane {
                 self.marks = marks.into_iter().collect();
             }
             StateKey::History => {
-                let history: Vec<Timestamp> = read(value, name)?;
+                let (history, waits_until): (History, Timestamp) = read(value, name)?;
                 self.pacing = Pacing::restore(self.policy.limits, history);
+                self.blocked = Blocked::Until(waits_until);
             }
+            StateKey::Channels => (self.openings, self.breakers) = read(value, name)?,
         }
         Ok(())
     }
@@ -120,9 +128,8 @@ impl Lane {
             }
             self.place(id, effects);
         }
-        if quiet > now {
-            self.blocked = Blocked::Until(quiet);
-        }
+        let until = quiet.max(self.waits_until());
+        self.blocked = if until > now { Blocked::Until(until) } else { Blocked::No };
     }
 
     fn phase(&self, id: Fingerprint) -> Option<Phase> {

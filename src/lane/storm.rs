@@ -7,7 +7,8 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use super::books::Reason;
+use serde::{Deserialize, Serialize};
+
 use super::conversation::{Conversation, Subject, Told};
 use super::digest::Line;
 use super::policy::ChannelPolicy;
@@ -19,7 +20,7 @@ use crate::event::{Fingerprint, Kind, Timestamp, Urgency};
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// New conversations of one channel in its window.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Openings {
     critical: VecDeque<Timestamp>,
     others: VecDeque<Timestamp>,
@@ -123,15 +124,6 @@ impl Lane {
         let id = self.roll_up_id(channel);
         effects.dirty.insert(StateKey::Conversation(id));
         self.place(id, effects);
-    }
-
-    /// What delivered observations of this conversation's next message are counted as.
-    pub(super) fn delivered_as(conversation: &Conversation) -> Reason {
-        match (&conversation.subject, conversation.told) {
-            (Subject::RollUp { .. }, _) => Reason::RolledUp,
-            (Subject::Route { .. }, Told::Opened) => Reason::Digest,
-            (Subject::Route { .. }, Told::Never | Told::MayOpen | Told::RolledUp) => Reason::First,
-        }
     }
 
     fn roll_up_id(&self, channel: &str) -> Fingerprint {

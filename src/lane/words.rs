@@ -8,8 +8,8 @@ use std::time::Duration;
 use jiff::tz::TimeZone;
 
 use super::conversation::{Conversation, Owed, Said};
-use super::digest::{Digest, Line};
-use crate::event::{Kind, State, Timestamp, Urgency};
+use super::digest::{Digest, Line, News};
+use crate::event::{Kind, Timestamp, Urgency};
 use crate::missive::Colour;
 
 /// The words of one message.
@@ -39,24 +39,25 @@ pub fn say(now: Timestamp, conversation: &Conversation, digest: &Digest, words: 
 pub fn say_again(conversation: &Conversation, owed: Owed, repeats: u32, zone: &TimeZone) -> Words {
     let title = clean(&conversation.title);
     let firing = count(conversation.firing());
-    let worst = conversation.worst_firing().unwrap_or(Urgency::Normal);
+    let worst = conversation.members.worst_firing().unwrap_or(Urgency::Normal);
     let mut body = match owed {
-        Owed::Repeat => format!("{} Still firing: {title} ({firing})", mark(State::Firing, worst)),
+        Owed::Repeat => format!("{} Still firing: {title} ({firing})", mark(News::Firing, worst)),
         Owed::Stale => {
             let heard = local(conversation.last_heard, zone);
             format!("⚪ Nothing heard since {heard}: {title}, {firing} firing then\nNot resolved, as far as is known.")
         }
     };
     if repeats > 0 {
-        let _ = write!(body, "\n{} repeats since the last message", count(repeats));
+        let _ = write!(body, "\n{} since the last message", of(repeats, "repeat"));
     }
     Words { sender: title.clone(), subject: title, body, colour: Some(Colour::Warning), close: false }
 }
 
 fn alert(now: Timestamp, conversation: &Conversation, digest: &Digest, zone: &TimeZone) -> Words {
-    let firing = conversation.firing().max(u32::from(digest.counts.firing > digest.counts.resolved));
-    let worst = conversation.worst_firing().or(digest.worst_urgency).unwrap_or(Urgency::Normal);
-    let only = lines(digest).next().filter(|_| digest.counts.total() == 1);
+    let counts = &digest.counts;
+    let firing = conversation.firing().max(u32::from(counts.firing > counts.resolved.saturating_add(counts.gone)));
+    let worst = conversation.members.worst_firing().or(digest.worst_urgency).unwrap_or(Urgency::Normal);
+    let only = lines(digest).next().filter(|_| counts.total() == 1);
     let mut body = match only {
         Some(line) => single(line),
         None => headline(conversation, digest, firing, worst),
@@ -72,33 +73,38 @@ fn alert(now: Timestamp, conversation: &Conversation, digest: &Digest, zone: &Ti
         None => listed(&mut body, digest),
     }
     trailer(&mut body, now, digest);
+    let gone = conversation.members.gone();
     let colour = match (firing, worst) {
-        (0, _) => Colour::Good,
-        (_, Urgency::Critical) => Colour::Danger,
-        (_, Urgency::Normal | Urgency::Low) => Colour::Warning,
+        (0, _) if gone == 0 => Colour::Good,
+        (1.., Urgency::Critical) => Colour::Danger,
+        (_, Urgency::Critical | Urgency::Normal | Urgency::Low) => Colour::Warning,
     };
     let title = clean(&conversation.title);
-    Words { sender: title.clone(), subject: title, body, colour: Some(colour), close: firing == 0 }
+    Words { sender: title.clone(), subject: title, body, colour: Some(colour), close: firing == 0 && gone == 0 }
 }
 
 fn headline(conversation: &Conversation, digest: &Digest, firing: u32, worst: Urgency) -> String {
     let title = clean(&conversation.title);
     let counts = &digest.counts;
-    if firing == 0 {
-        return format!("🟢 All resolved: {title} ({} resolved)", count(counts.resolved));
+    let changes = [
+        (counts.firing, "+", " new"),
+        (counts.resolved, "", " resolved"),
+        (counts.gone, "", " no longer reported"),
+        (counts.flapping, "", " flapping"),
+        (counts.critical, "", " critical"),
+    ];
+    let told = changes.into_iter().filter(|(number, ..)| *number > 0);
+    let told = told.map(|(number, before, after)| format!("{before}{}{after}", count(number)));
+    let told = told.collect::<Vec<_>>().join(", ");
+    match (firing, conversation.members.gone()) {
+        (0, 0) => format!("🟢 All resolved: {title} ({told})"),
+        (0, _) => format!("⚪ Nothing fires any more: {title} ({told})"),
+        (firing, _) if conversation.firing_told > 0 && conversation.firing_told != firing => {
+            let was = count(conversation.firing_told);
+            format!("{} {} firing (was {was}): {title}, {told}", mark(News::Firing, worst), count(firing))
+        }
+        (firing, _) => format!("{} {} firing: {title}, {told}", mark(News::Firing, worst), count(firing)),
     }
-    let mut line = format!("{} {} firing", mark(State::Firing, worst), count(firing));
-    if conversation.firing_told > 0 {
-        let _ = write!(line, " (was {})", count(conversation.firing_told));
-    }
-    let _ = write!(line, ": {title}, +{} new", count(counts.firing));
-    if counts.resolved > 0 {
-        let _ = write!(line, ", {} resolved", count(counts.resolved));
-    }
-    if counts.critical > 0 {
-        let _ = write!(line, ", {} critical", count(counts.critical));
-    }
-    line
 }
 
 fn record(now: Timestamp, conversation: &Conversation, digest: &Digest, zone: &TimeZone) -> Words {
@@ -106,7 +112,7 @@ fn record(now: Timestamp, conversation: &Conversation, digest: &Digest, zone: &T
     let only = lines(digest).next().filter(|_| digest.counts.total() == 1);
     let mut body = match only {
         Some(line) => plain(line),
-        None => format!("{} changes to {title}, {}", count(digest.counts.total()), span(digest, zone)),
+        None => format!("{} to {title}, {}", of(digest.counts.total(), "change"), span(digest, zone)),
     };
     match only {
         Some(line) => link(&mut body, line),
@@ -131,25 +137,26 @@ fn thread(conversation: &Conversation, words: &[Said]) -> Words {
 fn roll_up(digest: &Digest, zone: &TimeZone) -> Words {
     let counts = &digest.counts;
     let mut body = format!(
-        "⚠️ Storm: {} changes in {} conversations, {}",
-        count(counts.total()),
-        count(digest.conversations),
+        "⚠️ Storm: {} in {}, {}",
+        of(counts.total(), "change"),
+        of(digest.conversations, "conversation"),
         span(digest, zone)
     );
-    let _ = write!(
-        body,
-        "\n{} firing, {} resolved, {} changed",
-        count(counts.firing),
-        count(counts.resolved),
-        count(counts.changed)
-    );
+    let kinds = [
+        (counts.firing, "firing"),
+        (counts.resolved, "resolved"),
+        (counts.changed, "changed"),
+        (counts.gone, "no longer reported"),
+        (counts.flapping, "flapping"),
+    ];
+    let told = kinds.into_iter().filter(|(number, _)| *number > 0);
+    let told = told.map(|(number, what)| format!("{} {what}", count(number))).collect::<Vec<_>>().join(", ");
+    let _ = write!(body, "\n{told}");
     if counts.critical > 0 {
         let _ = write!(body, "; {} critical", count(counts.critical));
     }
     listed(&mut body, digest);
-    if digest.repeats > 0 {
-        let _ = write!(body, "\n{} repeats not shown", count(digest.repeats));
-    }
+    uncounted(&mut body, digest);
     body.push_str("\nReplies reach nobody.");
     let colour = if counts.critical > 0 { Colour::Danger } else { Colour::Warning };
     Words { subject: "Storm".to_owned(), sender: "missived".to_owned(), body, colour: Some(colour), close: false }
@@ -169,12 +176,20 @@ fn listed(body: &mut String, digest: &Digest) {
 }
 
 fn trailer(body: &mut String, now: Timestamp, digest: &Digest) {
-    if digest.repeats > 0 {
-        let _ = write!(body, "\n{} repeats not shown", count(digest.repeats));
-    }
+    uncounted(body, digest);
     let waited = digest.waiting_since.map_or(Duration::ZERO, |since| now.since(since));
     if waited >= Duration::from_secs(30) {
         let _ = write!(body, "\noldest line waited {} s", count(u32::try_from(waited.as_secs()).unwrap_or(u32::MAX)));
+    }
+}
+
+/// What is no news, as numbers.
+fn uncounted(body: &mut String, digest: &Digest) {
+    if digest.repeats > 0 {
+        let _ = write!(body, "\n{} not shown", of(digest.repeats, "repeat"));
+    }
+    if digest.flaps > 0 {
+        let _ = write!(body, "\n{} while flapping not shown", of(digest.flaps, "change"));
     }
 }
 
@@ -186,10 +201,12 @@ fn link(body: &mut String, line: &Line) {
 
 fn single(line: &Line) -> String {
     let said = plain(line);
-    match line.state {
-        State::Firing => format!("{} {}", mark(line.state, line.urgency), with_severity(line, &said)),
-        State::Resolved => format!("🟢 resolved: {said}"),
-        State::Changed | State::Said => format!("• {said}"),
+    match line.news {
+        News::Firing => format!("{} {}", mark(line.news, line.urgency), with_severity(line, &said)),
+        News::Resolved => format!("🟢 resolved: {said}"),
+        News::Gone => format!("⚪ no longer reported, not resolved as far as is known: {said}"),
+        News::Flapping => format!("🔁 flapping: {said}"),
+        News::Changed | News::Said => format!("• {said}"),
     }
 }
 
@@ -205,9 +222,10 @@ fn plain(line: &Line) -> String {
     }
 }
 
-const fn mark(state: State, urgency: Urgency) -> &'static str {
-    match (state, urgency) {
-        (State::Resolved, _) => "🟢",
+const fn mark(news: News, urgency: Urgency) -> &'static str {
+    match (news, urgency) {
+        (News::Resolved, _) => "🟢",
+        (News::Gone, _) => "⚪",
         (_, Urgency::Critical) => "🔴",
         (_, Urgency::Normal) => "🟠",
         (_, Urgency::Low) => "🔵",
@@ -244,6 +262,12 @@ fn format_in(at: Timestamp, zone: &TimeZone, format: &str) -> String {
     instant.to_zoned(zone.clone()).strftime(format).to_string()
 }
 
+/// So many of what is called `one` when there is one.
+fn of(number: u32, one: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{} {one}{plural}", count(number))
+}
+
 /// Digits in groups of three.
 fn count(number: u32) -> String {
     let digits = number.to_string();
@@ -260,8 +284,10 @@ fn count(number: u32) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::Fingerprint;
-    use crate::lane::conversation::{Member, Subject};
+    use crate::event::{Facts, Fingerprint, Observation, Position, State};
+    use crate::lane::conversation::Subject;
+    use crate::lane::member::Standing;
+    use crate::lane::policy::Flap;
 
     const AT: Timestamp = Timestamp::from_millis(1_795_317_120_000);
 
@@ -270,10 +296,10 @@ mod tests {
         Conversation::new(AT, subject, "payments")
     }
 
-    fn line(entity: u128, state: State, urgency: Urgency) -> Line {
+    fn line(entity: u128, news: News, urgency: Urgency) -> Line {
         Line {
             entity: Fingerprint::from_u128(entity),
-            state,
+            news,
             urgency,
             severity: urgency.as_str().into(),
             title: format!("High5xx pod=pay-{entity}").into(),
@@ -291,10 +317,27 @@ mod tests {
         digest
     }
 
+    const FLAP: Flap = Flap { changes: 5, window: Duration::from_secs(600) };
+
+    fn observation(entity: u128) -> Observation<'static> {
+        Observation {
+            position: Position::default(),
+            route: "r",
+            at: AT,
+            old: false,
+            entity: Fingerprint::from_u128(entity),
+            identity: Fingerprint::from_u128(0),
+            state: State::Firing,
+            urgency: Urgency::Critical,
+            since: None,
+            conversation: "k".into(),
+            facts: Facts::default(),
+        }
+    }
+
     fn firing(conversation: &mut Conversation, entities: std::ops::Range<u128>) {
         for entity in entities {
-            let member = Member { state: State::Firing, urgency: Urgency::Critical, since: None, title: "t".into() };
-            conversation.members.insert(Fingerprint::from_u128(entity), member);
+            conversation.members.remember(AT, &observation(entity), FLAP, usize::MAX);
         }
     }
 
@@ -306,7 +349,7 @@ mod tests {
     fn a_first_alert_says_all_in_its_first_line() {
         let mut conversation = conversation(Kind::Alert);
         firing(&mut conversation, 1..2);
-        let words = said(&conversation, &digest([line(1, State::Firing, Urgency::Critical)]));
+        let words = said(&conversation, &digest([line(1, News::Firing, Urgency::Critical)]));
         assert_eq!(
             words.body,
             "🔴 CRITICAL High5xx pod=pay-1: 5xx 12% limit 1%\n1 firing since Sun 22 Nov 04:12 CET (+01:00)\nhttps://prom/graph"
@@ -319,7 +362,7 @@ mod tests {
         let mut conversation = conversation(Kind::Alert);
         firing(&mut conversation, 1..1_301);
         conversation.firing_told = 56;
-        let mut digest = digest((1..=1_300).map(|entity| line(entity, State::Firing, Urgency::Critical)));
+        let mut digest = digest((1..=1_300).map(|entity| line(entity, News::Firing, Urgency::Critical)));
         digest.repeats = 1_204;
         let body = said(&conversation, &digest).body;
         assert!(body.starts_with("🔴 1,300 firing (was 56): payments, +1,300 new, 1,300 critical\n"), "{body}");
@@ -330,10 +373,34 @@ mod tests {
     fn all_resolved_is_green_and_says_so_first() {
         let words = said(
             &conversation(Kind::Alert),
-            &digest((1..=2).map(|entity| line(entity, State::Resolved, Urgency::Normal))),
+            &digest((1..=2).map(|entity| line(entity, News::Resolved, Urgency::Normal))),
         );
         assert!(words.body.starts_with("🟢 All resolved: payments (2 resolved)\n"), "{}", words.body);
         assert_eq!((words.colour, words.close), (Some(Colour::Good), true));
+    }
+
+    #[test]
+    fn what_is_gone_is_not_called_resolved_and_closes_nothing() {
+        let mut conversation = conversation(Kind::Alert);
+        firing(&mut conversation, 1..3);
+        for entity in 1..3 {
+            conversation.members.turn(Fingerprint::from_u128(entity), AT, Standing::Gone, FLAP);
+        }
+        let words = said(&conversation, &digest((1..3).map(|entity| line(entity, News::Gone, Urgency::Normal))));
+        assert!(
+            words.body.starts_with("⚪ Nothing fires any more: payments (2 no longer reported)\n"),
+            "{}",
+            words.body
+        );
+        assert_eq!((words.colour, words.close), (Some(Colour::Warning), false));
+    }
+
+    #[test]
+    fn numbers_of_one_are_singular() {
+        let mut digest = digest([line(1, News::Firing, Urgency::Critical)]);
+        (digest.repeats, digest.flaps) = (1, 2);
+        let body = said(&conversation(Kind::Alert), &digest).body;
+        assert!(body.ends_with("\n1 repeat not shown\n2 changes while flapping not shown"), "{body}");
     }
 
     #[test]
@@ -350,7 +417,7 @@ mod tests {
     #[test]
     fn a_roll_up_names_the_worst_and_counts_the_rest() {
         let rollup = Conversation::new(AT, Subject::RollUp { channel: "ops".into() }, "Storm");
-        let mut digest = digest((1..=3_412).map(|entity| line(entity, State::Firing, Urgency::Normal)));
+        let mut digest = digest((1..=3_412).map(|entity| line(entity, News::Firing, Urgency::Normal)));
         digest.conversations = 700;
         let body = said(&rollup, &digest).body;
         assert!(body.starts_with("⚠️ Storm: 3,412 changes in 700 conversations, 04:12–04:12 CET\n"), "{body}");

@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use serde::Deserialize;
 use thiserror::Error;
 
 /// The longest answer body that is kept for people to read.
@@ -27,10 +28,21 @@ pub struct Status {
     pub code: u16,
     /// `Retry-After`, whichever form it had, as a span from now.
     pub retry_after: Option<Duration>,
-    /// `X-RateLimit-Remaining`, where it was sent.
-    pub remaining: Option<u32>,
+    /// `X-RateLimit-Limit`, `-Remaining` and `-Reset`, where they were sent.
+    pub rate_limit: Option<RateLimit>,
     /// At most [`ANSWER_BYTES_MAX`] of the body.
     pub body: Box<str>,
+}
+
+/// What Missive says of one of its windows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RateLimit {
+    /// Requests that its window takes.
+    pub limit: u32,
+    /// Requests that it still takes.
+    pub remaining: u32,
+    /// When it counts anew, as a span from now.
+    pub reset: Duration,
 }
 
 /// Why a request never left.
@@ -137,6 +149,46 @@ impl Status {
     }
 }
 
+/// What a conversation's newest messages say of one of ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Finding {
+    /// It is there.
+    Taken,
+    /// It is not, and would be.
+    NotTaken,
+    /// The page doesn't tell: it can't be read, it names no external ids, or it doesn't go back far enough.
+    Unclear,
+}
+
+/// Looks for `external_id` in an answer of `GET /v1/conversations/:id/messages`: newest first, [`PAGE_MESSAGES`] a page. Our
+/// message can't be older than `since_secs`. That items name their external id is not documented: a page on which none does
+/// tells nothing.
+pub fn find(page: &str, external_id: &str, since_secs: u64) -> Finding {
+    let Ok(page) = serde_json::from_str::<Page>(page) else { return Finding::Unclear };
+    if page.messages.iter().any(|message| message.external_id.as_deref() == Some(external_id)) {
+        return Finding::Taken;
+    }
+    let tells = page.messages.iter().any(|message| message.external_id.is_some());
+    let goes_back = page.messages.last().and_then(|oldest| oldest.delivered_at).is_some_and(|at| at < since_secs);
+    if tells && (goes_back || page.messages.len() < PAGE_MESSAGES) { Finding::NotTaken } else { Finding::Unclear }
+}
+
+/// Messages on one page.
+pub const PAGE_MESSAGES: usize = 10;
+
+#[derive(Deserialize)]
+struct Page {
+    messages: Vec<PageMessage>,
+}
+
+#[derive(Deserialize)]
+struct PageMessage {
+    #[serde(default)]
+    external_id: Option<Box<str>>,
+    #[serde(default)]
+    delivered_at: Option<u64>,
+}
+
 /// `messages.conversation` of an answer, a string or an object with an `id`; Missive documents neither.
 fn conversation_id(body: &str) -> Option<Box<str>> {
     let value: serde_json::Value = serde_json::from_str(body).ok()?;
@@ -179,6 +231,30 @@ mod tests {
         ];
         for (answer, addressed, verdict) in rows {
             assert_eq!(answer.verdict(addressed), verdict, "{answer:?} {addressed:?}");
+        }
+    }
+
+    #[test]
+    fn a_message_is_found_on_its_page_or_certainly_not_there_or_nobody_knows() {
+        let full = |external: &str, oldest: u64| {
+            let item = |at: u64| format!(r#"{{"id":"m","external_id":{external},"delivered_at":{at}}}"#);
+            format!(r#"{{"messages":[{}]}}"#, (0..10).map(|back| item(oldest + 9 - back)).collect::<Vec<_>>().join(","))
+        };
+        let rows = [
+            (
+                "it is there",
+                r#"{"messages":[{"external_id":"e:1"},{"external_id":"ours"}]}"#.to_owned(),
+                Finding::Taken,
+            ),
+            ("all there is, without it", r#"{"messages":[{"external_id":"e:1"}]}"#.to_owned(), Finding::NotTaken),
+            ("a page that goes back far enough", full(r#""e:1""#, 90), Finding::NotTaken),
+            ("a page of newer ones only", full(r#""e:1""#, 100), Finding::Unclear),
+            ("a page that names no external ids", full("null", 90), Finding::Unclear),
+            ("an empty page", r#"{"messages":[]}"#.to_owned(), Finding::Unclear),
+            ("no page", "<html>".to_owned(), Finding::Unclear),
+        ];
+        for (sentence, page, finding) in rows {
+            assert_eq!(find(&page, "ours", 100), finding, "{sentence}");
         }
     }
 

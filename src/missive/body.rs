@@ -11,6 +11,11 @@ use super::{Addressed, Channel, Contact};
 /// The path messages are posted to.
 pub const MESSAGES_PATH: &str = "/v1/messages";
 
+/// The path that a conversation's newest messages are asked for at. The id is one that Missive gave.
+pub fn messages_of(conversation: &str) -> String {
+    format!("/v1/conversations/{conversation}/messages")
+}
+
 /// The title of a conversation, in characters; longer ones are cut.
 const SUBJECT_CHARS_MAX: usize = 200;
 

@@ -11,7 +11,7 @@ use serde::Deserialize;
 use uuid::Uuid;
 
 pub use answer::{Addressed, Answer, Verdict};
-pub use body::{Colour, MESSAGES_PATH, Message, Repeat};
+pub use body::{Colour, MESSAGES_PATH, Message, Repeat, messages_of};
 pub use routing_key::RoutingKey;
 
 /// What a channel shows, fixed in Missive when it is created.

@@ -228,7 +228,7 @@ fn words_of(body: &[u8]) -> Result<String, String> {
 }
 
 fn status(code: u16, retry_after: Option<Duration>, body: &str) -> Status {
-    Status { code, retry_after, remaining: None, body: body.into() }
+    Status { code, retry_after, rate_limit: None, body: body.into() }
 }
 
 pub fn millis(span: Duration) -> u64 {

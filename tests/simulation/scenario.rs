@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use missived::event::{Kind, Timing, Urgency};
 use missived::lane::Policy;
-use missived::lane::policy::{Bounds, ChannelPolicy, Horizons, Limits, OnDoubt, Retry, RoutePolicy};
+use missived::lane::policy::{Bounds, ChannelPolicy, Flap, Horizons, Limits, OnDoubt, Retry, RoutePolicy};
 use missived::missive::{Channel, ChannelType, Contact};
 
 use super::random::Random;
@@ -271,5 +271,6 @@ fn route(random: &mut Random, strict: bool, name: &str, channel: &str, kind: Kin
         window: if strict { long } else { Duration::from_secs(random.pick(&[60, 900, 3600])) },
         timing: timing(wait, interval),
         timing_critical: timing(0, interval.min(60)),
+        flap: Flap { changes: 100, window: Duration::from_secs(60) },
     }
 }

@@ -1,6 +1,6 @@
 //! Requests on the wire: written by an owner, perhaps after it has died, and answered to it if it still lives.
 
-use missived::lane::Delivery;
+use missived::lane::{Delivery, Request};
 use missived::missive::Answer;
 use missived::missive::answer::NotSent;
 
@@ -44,7 +44,8 @@ impl World {
 
     pub(super) fn arrive(&mut self, flight: u64) -> Result<(), String> {
         let Flight { delivery, fate, .. } = &self.flights[&flight];
-        let body = fate.takes_effect.then_some(delivery.body.as_slice());
+        let Request::Message(body) = &delivery.request else { unreachable!("no id is ever learned here") };
+        let body = fate.takes_effect.then_some(body.as_slice());
         self.inbox.arrive(self.now, delivery.id.conversation, delivery.id.sequence, body)
     }
 

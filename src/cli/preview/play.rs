@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::config::{Config, Lane as LaneConfig};
 use crate::event::frame::LedgerRecord;
 use crate::event::{Decoder, Event, FrameBuilder, HashKey, Kind, Record, State, Timestamp, Urgency};
-use crate::lane::{Effects, Input, Lane, Policy};
+use crate::lane::{Effects, Input, Lane, Policy, Request};
 use crate::missive::RoutingKey;
 use crate::missive::answer::{Answer, Status};
 use crate::route::{Seen, Source};
@@ -209,7 +209,11 @@ fn said(now: Timestamp, config: &LaneConfig, frame: &mut FrameBuilder) -> Vec<Se
         lane.committed();
         effects.dirty.clear();
         for delivery in std::mem::take(&mut effects.sends) {
-            sent.push(shown(&config.policy.lane, at.since(now), &delivery.body));
+            match &delivery.request {
+                Request::Message(body) => sent.push(shown(&config.policy.lane, at.since(now), body)),
+                // Nothing is in doubt here.
+                Request::LookUp { .. } => {}
+            }
             let answer = Answer::Status(Status { code: 201, ..Status::default() });
             lane.step(at, Input::Answered { id: delivery.id, answer }, &mut effects);
         }

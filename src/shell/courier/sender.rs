@@ -11,9 +11,9 @@ use hyper::body::Bytes;
 
 use super::client::{Client, Deadlines};
 use crate::config::TokenSource;
-use crate::lane::{Delivery, DeliveryId};
+use crate::lane::{Delivery, DeliveryId, Request};
 use crate::missive::answer::{Answer, NotSent, Status};
-use crate::missive::{MESSAGES_PATH, Token};
+use crate::missive::{MESSAGES_PATH, Token, messages_of};
 
 /// The largest token file.
 const TOKEN_FILE_BYTES_MAX: usize = 4 * 1024;
@@ -85,7 +85,10 @@ pub async fn send(client: Arc<Client>, tokens: Tokens, delivery: Delivery, timeo
     let answer = match tokens.of(&answers.lane) {
         Some(token) => {
             let deadlines = Deadlines { send_before: delivery.send_before, timeout };
-            client.post(MESSAGES_PATH, &token, Bytes::from(delivery.body), deadlines).await
+            match delivery.request {
+                Request::Message(body) => client.post(MESSAGES_PATH, &token, Bytes::from(body), deadlines).await,
+                Request::LookUp { conversation } => client.get(&messages_of(&conversation), &token, deadlines).await,
+            }
         }
         None => Answer::NotSent(NotSent::NoToken),
     };

@@ -45,6 +45,17 @@ impl Cache {
     }
 
     pub fn note(&mut self, now: Timestamp, observation: &Observation<'_>) -> Sent {
+        self.turn(now);
+        self.put(key(observation).as_u128(), observation.identity.as_u128())
+    }
+
+    /// The same for what a whole conversation reports: `content` stands for all of it.
+    pub fn note_whole(&mut self, now: Timestamp, conversation: Fingerprint, content: u128) -> Sent {
+        self.turn(now);
+        self.put(conversation.as_u128(), content)
+    }
+
+    fn turn(&mut self, now: Timestamp) {
         let age = now.since(self.turned_at);
         if age >= self.half_horizon * 2 {
             self.clear();
@@ -54,8 +65,9 @@ impl Cache {
             self.current.clear();
             self.turned_at = now;
         }
-        let key = key(observation).as_u128();
-        let identity = observation.identity.as_u128();
+    }
+
+    fn put(&mut self, key: u128, identity: u128) -> Sent {
         let known = self.current.get(&key).or_else(|| self.previous.get(&key));
         if known == Some(&identity) {
             return Sent::Repeat;

@@ -12,6 +12,7 @@ mod cache;
 mod cycle;
 mod dead_letter;
 mod reading;
+mod whole;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -33,6 +34,7 @@ use crate::telemetry::Telemetry;
 use cache::Cache;
 use cycle::{Ack, Acks, Cycle, Cycles};
 use reading::{Next, Reading, write};
+use whole::Whole;
 
 /// Writes under way at most; then reading waits.
 const WRITES_MAX: usize = 256;
@@ -92,6 +94,7 @@ struct Member {
     producer: BaseProducer<Acks>,
     decoder: Decoder,
     cache: Cache,
+    whole: Whole,
     frames: Frames,
     /// What is being read now.
     cycle: Cycle,
@@ -126,6 +129,7 @@ impl Member {
             consumer,
             producer,
             decoder: Decoder::new(plan.hash_key.clone()),
+            whole: Whole::default(),
             cache: Cache::new(plan.intake.dedupe_horizon, plan.intake.dedupe_keys_max),
             frames: Frames::new(),
             cycle: Cycle::default(),
@@ -184,6 +188,8 @@ impl Member {
             producer: &self.producer,
             decoder: &mut self.decoder,
             cache: &mut self.cache,
+            whole: &mut self.whole,
+            key: &self.plan.hash_key,
             frames: &mut self.frames,
             cycle: &mut self.cycle,
             number: self.cycles.next_number(),

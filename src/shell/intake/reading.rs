@@ -12,9 +12,10 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use super::cache::{Cache, Sent};
 use super::cycle::{Acks, Cycle};
 use super::dead_letter::letter;
+use super::whole::{Part, Whole};
 use super::{Frames, Plan, Planned};
 use crate::config;
-use crate::event::{Decoder, Event, FrameBuilder, Record, Timestamp};
+use crate::event::{Coverage, Decoder, Event, FrameBuilder, HashKey, Record, Timestamp};
 use crate::lane::Outcome;
 use crate::route::{Seen, Source};
 use crate::shell::kafka::Partition;
@@ -40,6 +41,8 @@ pub(super) struct Reading<'m> {
     pub(super) producer: &'m BaseProducer<Acks>,
     pub(super) decoder: &'m mut Decoder,
     pub(super) cache: &'m mut Cache,
+    pub(super) whole: &'m mut Whole,
+    pub(super) key: &'m HashKey,
     pub(super) frames: &'m mut Frames,
     pub(super) cycle: &'m mut Cycle,
     pub(super) number: u64,
@@ -81,14 +84,15 @@ impl Reading<'_> {
             .map(|headers| headers.iter().map(|header| (header.key, header.value.unwrap_or_default())).collect())
             .unwrap_or_default();
         let raw = Record { payload: record.payload(), headers: &headers };
-        let Self { plan, rules, decoder, cache, frames, full, cycle, .. } = &mut *self;
+        let Self { plan, rules, decoder, cache, whole, frames, full, cycle, .. } = &mut *self;
+        whole.begin();
         let (mut unrouted, mut observed) = (0, 0);
         let hits = &mut cycle.report.hits;
         let events = decoder
             .decode_handled(&source.format, &source.handling, raw, &mut |event| {
                 let mut copy = 0;
                 for rule in source.route(event) {
-                    let framing = Framing { plan, cache, frames, full, partition };
+                    let framing = Framing { plan, cache, whole, frames, full, partition };
                     framing.add(now, source, rule, &rules[place][rule], event, Seen { copy, ..seen });
                     hits.add(rules[place][rule].hits);
                     copy += 1;
@@ -97,6 +101,7 @@ impl Reading<'_> {
                 unrouted += u64::from(copy == 0);
             })
             .map_err(|refusal| Refused::new(refusal.reason(), &refusal.to_string(), 1))?;
+        self.snapshots(now, source, partition);
         let events = events as u64;
         // An event that several routes take is news once for each of them.
         self.cycle.report.consumed += observed;
@@ -109,6 +114,20 @@ impl Reading<'_> {
             return Err(Refused::new("no_route", &error, unrouted));
         }
         Ok(())
+    }
+
+    /// Where a record covers its conversation, and it is another set than a moment ago, its lanes are told the set.
+    fn snapshots(&mut self, now: Timestamp, source: &Source, partition: &Partition) {
+        for part in self.whole.parts().filter(Part::is_bounded) {
+            let rule = &source.rules[part.rule];
+            if self.cache.note_whole(now, part.key(self.key, &rule.name), part.content()) == Sent::Repeat {
+                continue;
+            }
+            let frames = self.frames.get_mut(&(partition.clone(), rule.lane.clone()));
+            let frame = frames.and_then(|frames| frames.last_mut()).expect("its observations went there just now");
+            frame.snapshot(part.snapshot(&rule.name));
+            self.full |= is_full(frame, &self.plan.intake);
+        }
     }
 
     fn refuse(&mut self, now: Timestamp, record: &BorrowedMessage<'_>, refused: &Refused) {
@@ -148,15 +167,19 @@ impl Refused {
 struct Framing<'m> {
     plan: &'m Plan,
     cache: &'m mut Cache,
+    whole: &'m mut Whole,
     frames: &'m mut Frames,
     full: &'m mut bool,
     partition: &'m Partition,
 }
 
 impl Framing<'_> {
-    fn add(self, now: Timestamp, source: &Source, rule: usize, planned: &Planned, event: &Event<'_>, seen: Seen) {
-        let rule = &source.rules[rule];
+    fn add(self, now: Timestamp, source: &Source, place: usize, planned: &Planned, event: &Event<'_>, seen: Seen) {
+        let rule = &source.rules[place];
         let observation = rule.observe(planned.hash, event, seen);
+        if event.coverage == Coverage::Whole {
+            self.whole.add(place, &observation);
+        }
         debug_assert_eq!(Some(&planned.ledger_partition), self.plan.lanes.get(&rule.lane));
         let frames = self.frames.entry((self.partition.clone(), rule.lane.clone())).or_default();
         if frames.last().is_none_or(|frame| is_full(frame, &self.plan.intake)) {

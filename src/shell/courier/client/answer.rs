@@ -1,4 +1,4 @@
-//! What is kept of an answer: the status, two headers and the beginning of the body.
+//! What is kept of an answer: the status, what it says of limits, and the beginning of the body.
 //!
 //! Once the status is known the request has been answered; a body that breaks off or is late changes nothing about that.
 
@@ -14,9 +14,12 @@ use jiff::fmt::rfc2822::DateTimeParser;
 use tokio::time::Sleep;
 
 use crate::event::Timestamp;
-use crate::missive::answer::Status;
+use crate::missive::answer::{RateLimit, Status};
 
+const LIMIT: HeaderName = HeaderName::from_static("x-ratelimit-limit");
 const REMAINING: HeaderName = HeaderName::from_static("x-ratelimit-remaining");
+/// Unix seconds.
+const RESET: HeaderName = HeaderName::from_static("x-ratelimit-reset");
 
 /// How a body ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,9 +58,16 @@ pub(super) fn status(head: &Parts, body: Vec<u8>, now: Timestamp) -> Status {
     Status {
         code: head.status.as_u16(),
         retry_after: retry_after(&head.headers, now),
-        remaining: number(&head.headers, &REMAINING),
+        rate_limit: rate_limit(&head.headers, now),
         body: String::from_utf8_lossy(&body).into(),
     }
+}
+
+/// All three, or nothing: one alone doesn't say which window it is about, and for how long.
+fn rate_limit(headers: &HeaderMap, now: Timestamp) -> Option<RateLimit> {
+    let reset = Timestamp::from_millis(number::<u64>(headers, &RESET)?.saturating_mul(1_000));
+    let reset = reset.since(date(headers, &DATE).unwrap_or(now));
+    Some(RateLimit { limit: number(headers, &LIMIT)?, remaining: number(headers, &REMAINING)?, reset })
 }
 
 /// Seconds, or an HTTP date. A date is counted from the server's own `Date` where there is one: clocks disagree.

@@ -7,7 +7,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::*;
-use crate::missive::answer::Status;
+use crate::missive::answer::{RateLimit, Status};
 
 const NOW: Timestamp = Timestamp::from_millis(1_795_317_120_000);
 const ROOMY: Deadlines =
@@ -127,12 +127,22 @@ async fn nothing_is_sent_at_or_after_its_moment() {
 
 #[tokio::test]
 async fn a_429_tells_how_long_to_wait_in_both_forms() {
-    let seconds = "HTTP/1.1 429 Too Many\r\nRetry-After: 30\r\nX-RateLimit-Remaining: 0\r\nContent-Length: 2\r\n\r\nno";
+    let seconds = concat!(
+        "HTTP/1.1 429 Too Many\r\nRetry-After: 30\r\nX-RateLimit-Limit: 300\r\nX-RateLimit-Remaining: 0\r\n",
+        "X-RateLimit-Reset: 1795317140\r\nContent-Length: 2\r\n\r\nno"
+    );
+    let half = "HTTP/1.1 429 Too Many\r\nRetry-After: 30\r\nX-RateLimit-Remaining: 0\r\nContent-Length: 0\r\n\r\n";
     let date = "HTTP/1.1 429 Too Many\r\nRetry-After: Sun, 22 Nov 2026 03:12:45 GMT\r\nContent-Length: 0\r\n\r\n";
-    let status = |secs, remaining, body: &str| {
-        Answer::Status(Status { code: 429, retry_after: Some(Duration::from_secs(secs)), remaining, body: body.into() })
+    let status = |secs, rate_limit, body: &str| {
+        Answer::Status(Status {
+            code: 429,
+            retry_after: Some(Duration::from_secs(secs)),
+            rate_limit,
+            body: body.into(),
+        })
     };
-    let rows = [(seconds, status(30, Some(0), "no")), (date, status(45, None, ""))];
+    let told = RateLimit { limit: 300, remaining: 0, reset: Duration::from_secs(20) };
+    let rows = [(seconds, status(30, Some(told), "no")), (half, status(30, None, "")), (date, status(45, None, ""))];
     for (text, answer) in rows {
         let (address, _) = server(text).await;
         assert_eq!(post(&client(address)).await, answer, "{text}");

@@ -1,0 +1,129 @@
+//! What the record being read says of whole conversations.
+//!
+//! A record that covers its conversation is a snapshot of it: a lane that knows more than it lists knows something that is
+//! gone. Only the fingerprints of what is listed travel, and only when they are not the same as a moment ago. Records that
+//! list more than [`SNAPSHOT_ENTITIES_MAX`] are no snapshots.
+
+use std::borrow::Cow;
+
+use crate::event::frame::SNAPSHOT_ENTITIES_MAX;
+use crate::event::{Fingerprint, HashKey, Observation, Position, Snapshot, Timestamp};
+
+/// The listed entities, by the rule that took them. Kept from record to record for its buffers.
+#[derive(Default)]
+pub struct Whole {
+    conversation: String,
+    at: Timestamp,
+    listed: Vec<(usize, Fingerprint, Position)>,
+}
+
+/// What one rule has taken of a whole conversation.
+pub struct Part<'w> {
+    pub rule: usize,
+    pub conversation: &'w str,
+    at: Timestamp,
+    listed: &'w [(usize, Fingerprint, Position)],
+}
+
+impl Whole {
+    /// Forgets the last record.
+    pub fn begin(&mut self) {
+        self.listed.clear();
+    }
+
+    /// Adds an observation of a record that covers its conversation; all of them share one.
+    pub fn add(&mut self, rule: usize, observation: &Observation<'_>) {
+        if self.listed.is_empty() {
+            self.conversation.clear();
+            self.conversation.push_str(&observation.conversation);
+            self.at = observation.at;
+        }
+        self.listed.push((rule, observation.entity, observation.position));
+    }
+
+    /// What each rule has taken.
+    pub fn parts(&mut self) -> impl Iterator<Item = Part<'_>> {
+        self.listed.sort_unstable_by_key(|(rule, _, position)| (*rule, *position));
+        let (conversation, at) = (self.conversation.as_str(), self.at);
+        let parts = self.listed.chunk_by(|(a, ..), (b, ..)| a == b);
+        parts.map(move |listed| Part { rule: listed[0].0, conversation, at, listed })
+    }
+}
+
+impl Part<'_> {
+    pub const fn is_bounded(&self) -> bool {
+        self.listed.len() <= SNAPSHOT_ENTITIES_MAX
+    }
+
+    /// Stands for the set of what is listed, in any order.
+    pub fn content(&self) -> u128 {
+        let sum = |sum: u128, (_, entity, _): &(usize, Fingerprint, Position)| sum.wrapping_add(entity.as_u128());
+        self.listed.iter().fold(self.listed.len() as u128, sum)
+    }
+
+    /// Names the conversation within its route.
+    pub fn key(&self, key: &HashKey, route: &str) -> Fingerprint {
+        key.fingerprint(&[b"whole", route.as_bytes(), self.conversation.as_bytes()])
+    }
+
+    pub fn snapshot(&self, route: &str) -> Snapshot<'static> {
+        Snapshot {
+            position: self.listed[self.listed.len() - 1].2,
+            route: Cow::Owned(route.to_owned()),
+            conversation: Cow::Owned(self.conversation.to_owned()),
+            at: self.at,
+            entities: self.listed.iter().map(|(_, entity, _)| *entity).collect(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::{Facts, State, Urgency};
+
+    fn observation(index: u32, entity: u128) -> Observation<'static> {
+        Observation {
+            position: Position { offset: 4, index },
+            route: "r",
+            at: Timestamp::from_millis(9),
+            old: false,
+            entity: Fingerprint::from_u128(entity),
+            identity: Fingerprint::from_u128(0),
+            state: State::Firing,
+            urgency: Urgency::Normal,
+            since: None,
+            conversation: Cow::Borrowed("group"),
+            facts: Facts::default(),
+        }
+    }
+
+    fn contents(listed: &[(usize, u128)]) -> Vec<(usize, u128)> {
+        let mut whole = Whole::default();
+        whole.begin();
+        for (index, (rule, entity)) in (0..).zip(listed) {
+            whole.add(*rule, &observation(index, *entity));
+        }
+        whole.parts().map(|part| (part.rule, part.content())).collect()
+    }
+
+    #[test]
+    fn a_set_is_the_same_in_any_order_and_another_when_one_is_gone() {
+        assert_eq!(contents(&[(0, 5), (0, 6)]), contents(&[(0, 6), (0, 5)]));
+        assert_ne!(contents(&[(0, 5), (0, 6)]), contents(&[(0, 5)]));
+        assert_ne!(contents(&[(0, 0), (0, 6)]), contents(&[(0, 6)]), "whatever its fingerprint");
+    }
+
+    #[test]
+    fn every_rule_has_its_own_part_with_the_position_of_its_last() {
+        let mut whole = Whole::default();
+        for (index, (rule, entity)) in (0..).zip([(1, 5), (0, 6), (1, 7)]) {
+            whole.add(rule, &observation(index, entity));
+        }
+        let snapshots: Vec<_> = whole.parts().map(|part| part.snapshot("r")).collect();
+        let listed: Vec<_> =
+            snapshots.iter().map(|snapshot| (snapshot.position.index, snapshot.entities.len())).collect();
+        assert_eq!(listed, [(1, 1), (2, 2)]);
+        assert!(snapshots.iter().all(|snapshot| snapshot.conversation == "group"));
+    }
+}
