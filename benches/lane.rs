@@ -15,10 +15,13 @@ use std::time::Duration;
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use hmac::{Hmac, KeyInit, Mac};
 use missived::event::frame::LedgerRecord;
-use missived::event::{Decoder, Format, FrameBuilder, HashKey, Kind, Pointers, Record, Timestamp};
+use missived::event::{
+    Decoder, Field, Format, FrameBuilder, Handling, HashKey, Kind, Path, Place, Pointers, Record, Timestamp,
+};
 use missived::hook::{Door, Doors, Head, Protocol, Secret};
 use missived::lane::{Effects, Input, Lane};
 use missived::missive::ChannelType;
+use missived::route::{Condition, Rule, Source, Start, Test};
 use sha2::Sha256;
 
 use keys::{FRAME, FRAME_MICROS, START, observation, policy};
@@ -126,19 +129,14 @@ fn step(c: &mut Criterion) {
 }
 
 fn decode(c: &mut Criterion) {
-    let pointer = |at: &str| Some(at.into());
+    let place = |at: &str| Place::at(Path::parse(at).expect("a pointer"));
     let pointers = Pointers {
-        kind: Kind::Record,
-        entity: "/deal/id".into(),
-        id: pointer("/event/id"),
-        conversation: None,
-        title: pointer("/deal/title"),
-        text: pointer("/text"),
-        severity: None,
-        state: None,
-        time: pointer("/event/at"),
-        link: pointer("/link"),
-        author: None,
+        id: Some(place("/event/id")),
+        title: Some(place("/deal/title")),
+        text: Some(place("/text")),
+        time: Some(place("/event/at")),
+        link: Some(place("/link")),
+        ..Pointers::new(Kind::Record, place("/deal/id"))
     };
     let rows = [
         ("alertmanager", Format::Alertmanager, ALERTMANAGER),
@@ -161,6 +159,39 @@ fn decode(c: &mut Criterion) {
         group.bench_function(format!("{name}, {} B, serde_json::Value", payload.len()), |b| {
             b.iter(|| serde_json::from_slice::<serde_json::Value>(black_box(payload.as_bytes())).expect("JSON"));
         });
+    }
+    group.finish();
+}
+
+/// An alert that only the last of many rules takes.
+fn route(c: &mut Criterion) {
+    let rule = |place: usize, field: &str| Rule {
+        conditions: vec![Condition {
+            field: Field::parse(field).expect("a field"),
+            test: Test::Equals([format!("team-{place}").into()].into()),
+        }],
+        ..Rule::new(&format!("r{place}"), "default")
+    };
+    let same = |place| rule(place, "team");
+    let other = |place: usize| rule(place, &format!("label-{place}"));
+    let mut group = c.benchmark_group("route, 100 rules");
+    for (name, conditions) in [("one field", &same as &dyn Fn(usize) -> Rule), ("100 fields", &other)] {
+        let source = Source {
+            name: "alerts".into(),
+            topic: "alerts".into(),
+            format: Format::Alertmanager,
+            handling: Handling::plain(),
+            start: Start::Latest,
+            max_age: Duration::from_secs(3600),
+            record_bytes_max: 1 << 20,
+            rules: (0..99).map(conditions).chain([Rule::new("last", "default")]).collect(),
+        };
+        let record = Record { payload: Some(ALERTMANAGER.as_bytes()), headers: &[] };
+        let mut decoder = Decoder::new(HashKey::new([3; 16]));
+        let emitted = decoder.decode(&source.format, record, &mut |event| {
+            group.bench_function(name, |b| b.iter(|| assert!(source.route(black_box(event)).eq([99]))));
+        });
+        assert_eq!(emitted, Ok(1));
     }
     group.finish();
 }
@@ -196,5 +227,5 @@ fn prove(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, step, decode, prove);
+criterion_group!(benches, step, decode, route, prove);
 criterion_main!(benches);

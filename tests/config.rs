@@ -19,9 +19,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use missived::config::{Config, Environment, LoadError, Loaded, TokenSource};
-use missived::event::{Format, Kind, Urgency};
+use missived::event::{Compression, Format, Kind, Path as Pointer, Place, Pointers, Urgency};
 use missived::lane::policy::OnDoubt;
-use missived::route::Start;
+use missived::route::{After, Start, Takes};
 use proptest::prelude::*;
 use tempfile::TempDir;
 

@@ -1,8 +1,9 @@
-//! The command line: one file a command.
+//! The command line: one file or folder a command.
 
 pub mod check;
 pub mod dead_letters;
 pub mod demo;
+pub mod preview;
 pub mod run;
 pub mod sandbox;
 pub mod topics;
@@ -34,6 +35,8 @@ enum Command {
     Run(run::RunArgs),
     /// Check a config file and say every fault at once.
     Check(check::CheckArgs),
+    /// Show what becomes of a record, without Kafka and without sending anything.
+    Preview(preview::PreviewArgs),
     /// Create or list the internal topics.
     Topics(topics::TopicsArgs),
     /// List, show and replay what could not be handled.
@@ -49,6 +52,7 @@ pub fn run(arguments: Arguments) -> ExitCode {
     match arguments.command {
         Command::Run(args) => run::run(&args),
         Command::Check(args) => check::run(&args),
+        Command::Preview(args) => preview::run(&args),
         Command::Topics(args) => topics::run(&args),
         Command::DeadLetters(args) => dead_letters::run(&args),
         Command::Demo(args) => demo::run(&args),

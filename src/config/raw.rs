@@ -111,21 +111,37 @@ pub(super) struct Section<'a> {
     reading: &'a Reading<'a>,
     path: KeyPath,
     table: Option<&'a DeTable<'a>>,
+    /// What holds where the file says nothing: a preset's table.
+    under: Option<&'a DeTable<'a>>,
+    /// All of it is a preset's: what is asked for here is nothing that the file would have to name.
+    preset: bool,
     asked: RefCell<Vec<&'static str>>,
 }
 
 impl<'a> Section<'a> {
     fn new(reading: &'a Reading<'a>, path: KeyPath, table: Option<&'a DeTable<'a>>) -> Self {
-        Self { reading, path, table, asked: RefCell::default() }
+        Self { reading, path, table, under: None, preset: false, asked: RefCell::default() }
     }
 
-    /// Whether the file has it at all.
+    /// The same section over a preset's table, which holds key by key where the file says nothing.
+    pub fn over(mut self, preset: Option<&'a DeTable<'a>>) -> Self {
+        self.under = preset;
+        self
+    }
+
+    /// Whether the file or a preset has it at all.
     pub fn is_given(&self) -> bool {
-        self.table.is_some()
+        self.table.is_some() || self.under.is_some()
     }
 
     pub fn has(&self, key: &str) -> bool {
-        self.table.is_some_and(|table| table.contains_key(key))
+        self.stands(key).is_some()
+    }
+
+    /// What stands at `key` in the file, or else in the preset.
+    fn stands(&self, key: &str) -> Option<&'a DeValue<'a>> {
+        let tables = [self.table, self.under];
+        tables.into_iter().flatten().find_map(|table| table.get(key)).map(toml::Spanned::get_ref)
     }
 
     /// Where `key` stands, or would.
@@ -143,8 +159,20 @@ impl<'a> Section<'a> {
 
     /// A table below this one.
     pub fn section(&self, key: &'static str) -> Section<'a> {
+        self.ask(key, None);
+        let own = self.table.and_then(|table| table.get(key));
+        let table = own.and_then(|value| self.table_of(self.at(key), value.get_ref()));
+        let under = self.under.and_then(|under| under.get(key)).and_then(|value| value.get_ref().as_table());
+        Section::new(self.reading, self.at(key), table).over(under)
+    }
+
+    /// The table at `key`, as it stands: the file's whole, or else the preset's.
+    pub fn whole(&self, key: &'static str) -> Section<'a> {
         let table = self.value(key).and_then(|value| self.table_of(self.at(key), value));
-        Section::new(self.reading, self.at(key), table)
+        let own = self.table.is_some_and(|table| table.contains_key(key)) && !self.preset;
+        let mut section = Section::new(self.reading, self.at(key), table);
+        section.preset = table.is_some() && !own;
+        section
     }
 
     /// The tables below `key`, whose names the author chose.
@@ -231,7 +259,7 @@ impl<'a> Section<'a> {
     /// What stands there, whatever it is.
     pub fn value(&self, key: &'static str) -> Option<&'a DeValue<'a>> {
         self.ask(key, None);
-        Some(self.table?.get(key)?.get_ref())
+        self.stands(key)
     }
 
     pub fn unfit(&self, key: &str, found: impl Display, wanted: impl Display) {
@@ -254,11 +282,14 @@ impl<'a> Section<'a> {
             return;
         }
         self.asked.borrow_mut().push(key);
+        if self.preset {
+            return;
+        }
         self.reading.known.borrow_mut().push(KnownKey { key: self.at(key), default });
     }
 
     fn read<T: Value>(&self, key: &str, wanted: &str, fits: impl Fn(&T) -> bool) -> Option<T> {
-        let value = self.table?.get(key)?.get_ref();
+        let value = self.stands(key)?;
         if let Some(fitting) = T::parse(value).filter(fits) {
             return Some(fitting);
         }

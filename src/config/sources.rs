@@ -1,25 +1,26 @@
 //! `[sources.NAME]`: topics, their formats, and the routes that their events take.
 //!
 //! Route names are the keys of the lanes' policies, so they are unique over all sources. A source's own `channel` is its
-//! last route, which takes whatever is left and has the source's name.
+//! last route, which takes whatever is left and has the source's name. A source of several topics becomes one [`Source`] for
+//! each, with the routes that its topic and format leave.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::channels::ChannelPart;
 use super::fault::{KeyPath, one_of, quoted};
-use super::raw::{Section, found};
+use super::formats::{format, handling, kind};
+use super::matches::{Matches, matches};
+use super::presets::with_preset;
+use super::raw::Section;
 use super::timing::{FLAP, Timings, flap};
-use super::value::{FormatWord, Name, Pointer, Size, Topic, Value as _, is_pointer};
-use crate::event::{Format, Kind, Pointers, Urgency};
+use super::value::{FormatWord, Name, Size, Topics, Value as _};
+use crate::event::{Handling, Kind, Urgency};
 use crate::lane::policy::{Flap, RoutePolicy};
-use crate::route::{Condition, Rule, Source, Start};
+use crate::route::{After, Never, Rule, Source, Start, Takes, Test, unreachable};
 
 /// Our topics, below the namespace.
 const INTERNAL_TOPICS: [&str; 4] = ["ledger", "state", "replies", "dead-letters"];
-
-/// Conditions of one route.
-const CONDITIONS_MAX: usize = 32;
 
 /// Every source, and every route with the lane it belongs to.
 #[derive(Default)]
@@ -46,7 +47,8 @@ struct Defaults {
 
 /// The sources of the file. `namespace` is what internal topics begin with.
 pub(super) fn sources(root: &Section<'_>, channels: &[ChannelPart], namespace: &str) -> SourcesPart {
-    let named = root.named("sources");
+    let named = root.named("sources").into_iter().map(|(name, section)| (name, with_preset(section)));
+    let named: Vec<_> = named.collect();
     if named.is_empty() {
         root.reading()
             .missing(root.at("sources"), "at least one source: [sources.NAME] with topic, format and channel");
@@ -62,12 +64,13 @@ pub(super) fn sources(root: &Section<'_>, channels: &[ChannelPart], namespace: &
     all
 }
 
-/// None only with a fault noted.
-fn source(name: &str, section: &Section<'_>, channels: &[ChannelPart], routes: &mut Vec<RoutePart>) -> Option<Source> {
-    let topic = section.required::<Topic>("topic");
+/// One source for each topic; none only with a fault noted.
+fn source(name: &str, section: &Section<'_>, channels: &[ChannelPart], routes: &mut Vec<RoutePart>) -> Vec<Source> {
+    let topics = section.required::<Topics>("topic");
     let word = section.required::<FormatWord>("format");
     let kind = word.and_then(|word| kind(section, word));
     let format = format(section, word, kind);
+    let handling = handling(section, format.as_ref());
     let start = section.or("start", start(kind));
     let max_age = section.between("max_age", hours(1), Duration::from_secs(1)..=hours(24 * 365));
     let record_bytes_max = section.between("record_bytes_max", Size::mib(1), Size::kib(1)..=Size::mib(64)).0;
@@ -79,8 +82,21 @@ fn source(name: &str, section: &Section<'_>, channels: &[ChannelPart], routes: &
         flap: flap(section, FLAP),
     };
     let rules = rules(name, section, &defaults, channels, routes);
-    let (name, topic) = (name.into(), topic?.0);
-    Some(Source { name, topic, format: format?, start, max_age, record_bytes_max, rules: rules? })
+    let (Some(topics), Some(format), Some(rules)) = (topics, format, rules) else { return Vec::new() };
+    let of_topic = |topic: Box<str>| Source {
+        name: name.into(),
+        format: format.clone(),
+        handling: handling.clone(),
+        start,
+        max_age,
+        record_bytes_max,
+        rules: rules.iter().filter(|rule| rule.matches.fit(&topic, format.as_str())).map(Listed::rule).collect(),
+        topic,
+    };
+    let sources: Vec<Source> = topics.0.into_iter().map(of_topic).collect();
+    warn_unreachable(section, &rules, &sources);
+    warn_redacted(section, &rules, &handling);
+    sources
 }
 
 fn start(kind: Option<Kind>) -> Start {
@@ -90,49 +106,17 @@ fn start(kind: Option<Kind>) -> Start {
     }
 }
 
-fn kind(section: &Section<'_>, format: FormatWord) -> Option<Kind> {
-    match format {
-        FormatWord::Json => section.required("kind"),
-        FormatWord::CloudEvents => Some(section.or("kind", Kind::Record)),
-        FormatWord::Alertmanager => match section.or("kind", Kind::Alert) {
-            Kind::Alert => Some(Kind::Alert),
-            other @ (Kind::Record | Kind::Thread) => {
-                section.unfit("kind", other.show(), "\"alert\": Alertmanager sends nothing else");
-                None
-            }
-        },
-    }
+/// A rule, and where it stands.
+struct Listed {
+    key: KeyPath,
+    rule: Rule,
+    matches: Matches,
 }
 
-fn format(section: &Section<'_>, word: Option<FormatWord>, kind: Option<Kind>) -> Option<Format> {
-    let pointers = section.section("json");
-    if word == Some(FormatWord::Json) {
-        let pointers = read_pointers(&pointers, kind);
-        return pointers.map(|pointers| Format::Json(Box::new(pointers)));
+impl Listed {
+    fn rule(&self) -> Rule {
+        Rule { conditions: self.matches.conditions.clone(), ..self.rule.clone() }
     }
-    // An unknown format may have been meant to be "json": its pointers are read all the same, for their own faults.
-    if pointers.is_given() {
-        read_pointers(&pointers, kind);
-    }
-    let word = word?;
-    if pointers.is_given() {
-        section.unfit("json", "pointers", "none, or format = \"json\"");
-    }
-    match word {
-        FormatWord::Alertmanager => Some(Format::Alertmanager),
-        FormatWord::CloudEvents => Some(Format::CloudEvents { kind: kind? }),
-        FormatWord::Json => None,
-    }
-}
-
-fn read_pointers(section: &Section<'_>, kind: Option<Kind>) -> Option<Pointers> {
-    let pointer = |key| section.optional::<Pointer>(key).map(|pointer| pointer.0);
-    let entity = section.required::<Pointer>("entity");
-    let (id, conversation, title, text) = (pointer("id"), pointer("conversation"), pointer("title"), pointer("text"));
-    let (severity, state, time) = (pointer("severity"), pointer("state"), pointer("time"));
-    let (link, author) = (pointer("link"), pointer("author"));
-    let (kind, entity) = (kind?, entity?.0);
-    Some(Pointers { kind, entity, id, conversation, title, text, severity, state, time, link, author })
 }
 
 /// The rules of a source, in order; their policies go to `routes`. None only with a fault noted.
@@ -142,7 +126,7 @@ fn rules(
     defaults: &Defaults,
     channels: &[ChannelPart],
     routes: &mut Vec<RoutePart>,
-) -> Option<Vec<Rule>> {
+) -> Option<Vec<Listed>> {
     let listed = section.list("routes");
     let last = section.has("channel").then(|| last_route(source, section, defaults, channels));
     section.value("channel");
@@ -150,11 +134,10 @@ fn rules(
         section.reading().missing(section.at("channel"), "a channel from [channels], or [[routes]] with one each");
         return None;
     }
-    warn_unreachable(section, &listed, last.is_some());
     let listed = listed.iter().map(|section| route(section, defaults, channels));
-    let all: Vec<Option<(Rule, RoutePart)>> = listed.chain(last).collect();
+    let all: Vec<Option<(Listed, RoutePart)>> = listed.chain(last).collect();
     let all: Option<Vec<_>> = all.into_iter().collect();
-    let (rules, parts): (Vec<Rule>, Vec<RoutePart>) = all?.into_iter().unzip();
+    let (rules, parts): (Vec<Listed>, Vec<RoutePart>) = all?.into_iter().unzip();
     routes.extend(parts);
     Some(rules)
 }
@@ -165,14 +148,18 @@ fn last_route(
     section: &Section<'_>,
     defaults: &Defaults,
     channels: &[ChannelPart],
-) -> Option<(Rule, RoutePart)> {
+) -> Option<(Listed, RoutePart)> {
     let channel = channel(section, channels)?;
-    Some(build(source.into(), channel, section, defaults, Vec::new()))
+    let rule = Rule { takes: Takes::Leftovers, ..Rule::new(source, &channel.lane) };
+    let part = part(source.into(), channel, section, defaults);
+    let rule = Rule { urgency: defaults.urgency, ..rule };
+    Some((Listed { key: section.at("channel"), rule, matches: Matches::default() }, part))
 }
 
-fn route(section: &Section<'_>, above: &Defaults, channels: &[ChannelPart]) -> Option<(Rule, RoutePart)> {
+fn route(section: &Section<'_>, above: &Defaults, channels: &[ChannelPart]) -> Option<(Listed, RoutePart)> {
     let name = section.required::<Name>("name");
-    let conditions = conditions(section.section("match"));
+    let matches = matches(section.section("match"));
+    let after = if section.or("continue", false) { After::Continue } else { After::Stop };
     let channel = channel(section, channels);
     let defaults = Defaults {
         kind: above.kind,
@@ -181,18 +168,15 @@ fn route(section: &Section<'_>, above: &Defaults, channels: &[ChannelPart]) -> O
         timings: Timings::read(section, &above.timings),
         flap: flap(section, above.flap),
     };
-    Some(build(name?.0, channel?, section, &defaults, conditions))
+    let (name, channel) = (name?.0, channel?);
+    let rule = Rule { urgency: defaults.urgency, after, ..Rule::new(&name, &channel.lane) };
+    let part = part(name, channel, section, &defaults);
+    Some((Listed { key: section.path().clone(), rule, matches }, part))
 }
 
-fn build(
-    name: Box<str>,
-    channel: &ChannelPart,
-    section: &Section<'_>,
-    defaults: &Defaults,
-    conditions: Vec<Condition>,
-) -> (Rule, RoutePart) {
+fn part(name: Box<str>, channel: &ChannelPart, section: &Section<'_>, defaults: &Defaults) -> RoutePart {
     let policy = RoutePolicy {
-        name: name.clone(),
+        name,
         channel: channel.name.clone(),
         kind: defaults.kind,
         window: defaults.window,
@@ -200,9 +184,7 @@ fn build(
         timing_critical: defaults.timings.critical,
         flap: defaults.flap,
     };
-    let (lane, window_key) = (channel.lane.clone(), section.at("window"));
-    let rule = Rule { name, lane: lane.clone(), conditions, urgency: defaults.urgency };
-    (rule, RoutePart { lane, window_key, policy })
+    RoutePart { lane: channel.lane.clone(), window_key: section.at("window"), policy }
 }
 
 /// None only with a fault noted.
@@ -224,44 +206,60 @@ fn window(section: &Section<'_>, default: Duration) -> Duration {
     section.between("window", default, Duration::from_secs(1)..=hours(24 * 7))
 }
 
-/// `match = { severity = "critical", "/deal/stage" = "won" }`. What doesn't fit is left out, with a fault noted.
-fn conditions(mut section: Section<'_>) -> Vec<Condition> {
-    const FIELD_WANTED: &str = "the name of a field, or a JSON pointer such as \"/deal/stage\"";
+/// A route that no topic of the source has events for, whatever they are.
+fn warn_unreachable(section: &Section<'_>, rules: &[Listed], sources: &[Source]) {
     let reading = section.reading();
-    let conditions = section.entries(CONDITIONS_MAX).filter_map(|(field, key, value)| {
-        if field.is_empty() || field.starts_with('/') && !is_pointer(field) {
-            reading.unfit(key, quoted(field), FIELD_WANTED);
-            return None;
-        }
-        let Some(equals) = value.as_str() else {
-            reading.unfit(key, found(value), "a string that the field must be equal to");
-            return None;
+    let never: Vec<_> = sources.iter().map(|source| (&source.rules, unreachable(&source.rules))).collect();
+    for listed in rules {
+        let reached = |(rules, never): &(&Vec<Rule>, Vec<(usize, Never<'_>)>)| {
+            let place = rules.iter().position(|rule| rule.name == listed.rule.name)?;
+            Some(never.iter().find(|(at, _)| *at == place).map(|(_, never)| told(rules, *never)))
         };
-        Some(Condition { field: field.into(), equals: equals.into() })
-    });
-    conditions.collect()
+        let everywhere: Vec<Option<String>> = never.iter().filter_map(reached).collect();
+        match everywhere.iter().flatten().next() {
+            None if everywhere.is_empty() && !sources.is_empty() => {
+                reading.warn(listed.key.clone(), "never takes an event: this source has no such topic or format");
+            }
+            Some(why) if everywhere.iter().all(Option::is_some) => reading.warn(listed.key.clone(), why),
+            Some(_) | None => {}
+        }
+    }
 }
 
-fn warn_unreachable(section: &Section<'_>, routes: &[Section<'_>], has_last: bool) {
-    let behind = routes.len() + usize::from(has_last);
-    let greedy = routes.iter().take(behind.saturating_sub(1)).find(|route| !route.has("match"));
-    if let Some(route) = greedy {
-        section.reading().warn(route.path().clone(), "takes every event, so no route after it is ever reached");
+fn told(rules: &[Rule], never: Never<'_>) -> String {
+    match never {
+        Never::Shadowed(by) => format!("never takes an event: route {:?} takes all of it before", rules[by].name),
+        Never::Contradiction(one, other) => format!("never takes an event: {one} excludes {other}"),
+    }
+}
+
+/// What is redacted is a mark, which no text is equal to.
+fn warn_redacted(section: &Section<'_>, rules: &[Listed], handling: &Handling) {
+    for listed in rules {
+        for condition in &listed.matches.conditions {
+            let there = matches!(condition.test, Test::Present | Test::Absent);
+            if !there && handling.privacy.redact.contains(&condition.field) {
+                let text =
+                    format!("never takes an event: {} is redacted, and routes see no more of it", condition.field);
+                section.reading().warn(listed.key.clone(), text);
+            }
+        }
     }
 }
 
 /// One topic is read by one source, and never one of our own: it would feed itself.
 fn check_topic(section: &Section<'_>, name: &str, namespace: &str, topics: &mut BTreeMap<String, Box<str>>) {
-    let Some(topic) = section.value("topic").and_then(|value| value.as_str()) else { return };
-    if let Some(other) = topics.get(topic) {
-        let found = format!("{}, the topic of sources.{other}", quoted(topic));
-        section.unfit("topic", found, "a topic of its own; use [[routes]] to tell its events apart");
+    for topic in section.value("topic").and_then(Topics::parse).into_iter().flat_map(|topics| topics.0) {
+        if let Some(other) = topics.get(&*topic) {
+            let found = format!("{}, the topic of sources.{other}", quoted(&topic));
+            section.unfit("topic", found, "a topic of its own; use [[routes]] to tell its events apart");
+        }
+        let own = topic.strip_prefix(namespace).and_then(|rest| rest.strip_prefix('.'));
+        if own.is_some_and(|own| INTERNAL_TOPICS.contains(&own)) {
+            section.unfit("topic", quoted(&topic), "a topic that isn't missived's own, or another kafka.namespace");
+        }
+        topics.entry(topic.into()).or_insert_with(|| name.into());
     }
-    let own = topic.strip_prefix(namespace).and_then(|rest| rest.strip_prefix('.'));
-    if own.is_some_and(|own| INTERNAL_TOPICS.contains(&own)) {
-        section.unfit("topic", quoted(topic), "a topic that isn't missived's own, or another kafka.namespace");
-    }
-    topics.entry(topic.to_owned()).or_insert_with(|| name.into());
 }
 
 fn check_route_names(root: &Section<'_>, sources: &[(Box<str>, Section<'_>)]) {

@@ -26,8 +26,10 @@ impl Timings {
     pub const fn of(format: FormatWord) -> Self {
         match format {
             // Grouped and paced by the sender already.
-            FormatWord::Alertmanager => Self::waiting([0, 0], [0, 0]),
-            FormatWord::CloudEvents | FormatWord::Json => Self::waiting([5, 5 * 60], [0, 60]),
+            FormatWord::Alertmanager | FormatWord::Grafana => Self::waiting([0, 0], [0, 0]),
+            FormatWord::CloudEvents | FormatWord::HubSpot | FormatWord::Debezium | FormatWord::Json => {
+                Self::waiting([5, 5 * 60], [0, 60])
+            }
         }
     }
 

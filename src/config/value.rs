@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use super::fault::{one_of, quoted};
 use super::raw::{NAME_WANTED, is_name};
-use crate::event::{Kind, Urgency};
+use crate::event::{Compression, Field, Kind, Path, SnapshotRows, Typed, Urgency};
 use crate::lane::policy::OnDoubt;
 use crate::missive::ChannelType;
 use crate::route::Start;
@@ -201,7 +201,19 @@ pub(super) struct Topic(pub Box<str>);
 
 /// An RFC 6901 pointer to a part of an event; not to the whole.
 #[derive(Clone, PartialEq, Eq)]
-pub(super) struct Pointer(pub Box<str>);
+pub(super) struct Pointer(pub Path);
+
+/// The same, or to the whole.
+#[derive(Clone, PartialEq, Eq)]
+pub(super) struct Each(pub Path);
+
+/// Names of fields and pointers.
+#[derive(Clone, PartialEq, Eq)]
+pub(super) struct FieldList(pub Vec<Field>);
+
+/// One topic or several.
+#[derive(Clone, PartialEq, Eq)]
+pub(super) struct Topics(pub Vec<Box<str>>);
 
 /// A time zone and the name it was asked for by.
 #[derive(Clone)]
@@ -217,8 +229,14 @@ text_value!(
 text_value!(
     Pointer,
     "a JSON pointer such as \"/deal/id\"",
-    |text| is_pointer(text).then(|| Self(text.into())),
-    |pointer| pointer.0.to_string()
+    |text| pointer(text).filter(|path| !path.as_str().is_empty()).map(Self),
+    |pointer| pointer.0.as_str().to_owned()
+);
+text_value!(
+    Each,
+    "a JSON pointer to an array such as \"/items\", or \"\" for the whole record",
+    |text| pointer(text).map(Self),
+    |each| each.0.as_str().to_owned()
 );
 text_value!(Zone, "a time zone such as \"Europe/Berlin\"", |text| TimeZone::get(text).ok().map(Self), |zone| zone
     .0
@@ -243,10 +261,53 @@ fn is_topic(text: &str) -> bool {
     (1..=249).contains(&text.len()) && text.bytes().all(fits) && text != "." && text != ".."
 }
 
-/// RFC 6901: segments that begin with `/`, in which `~` is written `~0` and `/` is `~1`.
-pub(super) fn is_pointer(text: &str) -> bool {
-    let escaped = |rest: &str| rest.starts_with(['0', '1']);
-    text.starts_with('/') && text.len() <= 1024 && text.split('~').skip(1).all(escaped)
+/// A pointer of a bearable length.
+pub(super) fn pointer(text: &str) -> Option<Path> {
+    Path::parse(text).filter(|_| text.len() <= 1024)
+}
+
+/// The name of a field, or a pointer to one.
+pub(super) fn field(text: &str) -> Option<Field> {
+    Field::parse(text).filter(|_| text.len() <= 1024)
+}
+
+impl Value for FieldList {
+    const NOUN: &'static str = "a list of fields";
+
+    fn wanted() -> String {
+        "a list of names of fields and JSON pointers such as [\"email\", \"/customer/phone\"]".to_owned()
+    }
+
+    fn parse(value: &DeValue<'_>) -> Option<Self> {
+        const FIELDS_MAX: usize = 256;
+        let list = value.as_array().filter(|list| list.len() <= FIELDS_MAX)?;
+        list.iter().map(|item| item.get_ref().as_str().and_then(field)).collect::<Option<_>>().map(Self)
+    }
+
+    fn show(&self) -> String {
+        let fields: Vec<_> = self.0.iter().map(|field| quoted(field.as_str())).collect();
+        format!("[{}]", fields.join(", "))
+    }
+}
+
+impl Value for Topics {
+    const NOUN: &'static str = "topics";
+
+    fn wanted() -> String {
+        format!("{}, or a list of such", Topic::NOUN)
+    }
+
+    fn parse(value: &DeValue<'_>) -> Option<Self> {
+        const TOPICS_MAX: usize = 100;
+        let Some(list) = value.as_array() else { return Topic::parse(value).map(|topic| Self(vec![topic.0])) };
+        let topics: Option<Vec<_>> = list.iter().map(|item| Some(Topic::parse(item.get_ref())?.0)).collect();
+        topics.filter(|topics| (1..=TOPICS_MAX).contains(&topics.len())).map(Self)
+    }
+
+    fn show(&self) -> String {
+        let topics: Vec<_> = self.0.iter().map(|topic| quoted(topic)).collect();
+        format!("[{}]", topics.join(", "))
+    }
 }
 
 macro_rules! choice {
@@ -279,15 +340,35 @@ macro_rules! choice {
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum FormatWord {
     Alertmanager,
+    Grafana,
     CloudEvents,
+    HubSpot,
+    Debezium,
     Json,
 }
 
 choice!(
     FormatWord,
     "alertmanager" => Self::Alertmanager,
+    "grafana" => Self::Grafana,
     "cloudevents" => Self::CloudEvents,
+    "hubspot" => Self::HubSpot,
+    "debezium" => Self::Debezium,
     "json" => Self::Json,
+);
+choice!(SnapshotRows, "skip" => Self::Skip, "tell" => Self::Tell);
+choice!(Compression, "none" => Self::None, "gzip" => Self::Gzip, "zstd" => Self::Zstd);
+choice!(
+    Typed,
+    "any" => Self::Any,
+    "text" => Self::Text,
+    "number" => Self::Number,
+    "boolean" => Self::Truth,
+    "html" => Self::Html,
+    "seconds" => Self::Seconds,
+    "milliseconds" => Self::Milliseconds,
+    "microseconds" => Self::Microseconds,
+    "rfc3339" => Self::Rfc3339,
 );
 choice!(Kind, "alert" => Self::Alert, "record" => Self::Record, "thread" => Self::Thread);
 choice!(Urgency, "critical" => Self::Critical, "normal" => Self::Normal, "low" => Self::Low);

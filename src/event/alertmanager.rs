@@ -1,8 +1,10 @@
-//! Alertmanager's webhook body, version 4: one group, all its alerts.
+//! Alertmanager's webhook body, version 4: one group, all its alerts; or one alert of it by itself.
 //!
 //! Source: the webhook section of Prometheus' alerting configuration documentation. Required are `groupKey`, `alerts`, and of
 //! each alert `status` and `labels`; unknown members are ignored. An alert is known by its `fingerprint`, or by its labels
-//! where an older sender leaves that out. A body is a snapshot of its group unless `truncatedAlerts` says that it lacks some.
+//! where an older sender leaves that out. An alert by itself (a record with `labels` and no `alerts`) says its `status`, too,
+//! and belongs with those of its name unless it brings a `groupKey`. A body is a snapshot of its
+//! group unless `truncatedAlerts` says that it lacks some.
 
 use std::borrow::Cow;
 
@@ -12,22 +14,52 @@ use simd_json::tape::Value;
 use super::decode::{EVENTS_PER_RECORD_MAX, Refusal};
 use super::identity::{Fingerprint, HashKey};
 use super::json::{Fields, member, string, text};
+use super::screen::Needs;
 use super::{Coverage, Event, Facts, KEY_BYTES_MAX, State, TEXT_BYTES_MAX, Timestamp, Urgency, cut};
 
 /// Labels that say nothing a line needs: they stand elsewhere in the message.
-const UNNAMED_LABELS: [&str; 3] = ["alertname", "severity", "alertgroup"];
+const UNNAMED_LABELS: [&str; 4] = ["alertname", "severity", "alertgroup", "grafana_folder"];
 
 /// Annotations that say what an alert is about, best first.
 const TEXT_ANNOTATIONS: [&str; 3] = ["summary", "message", "description"];
 
+/// Labels become marks rather than nothing: they tell alerts apart where there is no fingerprint.
+pub(super) fn needs() -> Needs {
+    const KEPT: [&str; 13] = [
+        "/status",
+        "/startsAt",
+        "/endsAt",
+        "/fingerprint",
+        "/labels/severity",
+        "/labels/alertname",
+        "/truncatedAlerts",
+        "/alerts/*/status",
+        "/alerts/*/startsAt",
+        "/alerts/*/endsAt",
+        "/alerts/*/fingerprint",
+        "/alerts/*/labels/severity",
+        "/alerts/*/labels/alertname",
+    ];
+    Needs::of(&KEPT, &["/groupKey", "/labels", "/groupLabels", "/commonLabels", "/alerts/*/labels"])
+}
+
 pub(super) fn decode(key: &HashKey, root: Value<'_, '_>, emit: &mut dyn FnMut(&Event<'_>)) -> Result<usize, Refusal> {
+    each(key, root, |event, _| emit(&event))
+}
+
+/// Shows every alert of a body as an event, beside the alert itself.
+pub(super) fn each<'a>(
+    key: &HashKey,
+    root: Value<'a, 'a>,
+    mut show: impl FnMut(Event<'a>, Value<'a, 'a>),
+) -> Result<usize, Refusal> {
     let group = Group::read(root)?;
     for (index, alert) in group.alerts.iter().enumerate() {
         state_of(*alert, index)?;
     }
     for (index, alert) in group.alerts.iter().enumerate() {
         let state = state_of(*alert, index)?;
-        emit(&group.event(key, index, *alert, state));
+        show(group.event(key, index, *alert, state), *alert);
     }
     Ok(group.alerts.len())
 }
@@ -43,6 +75,9 @@ struct Group<'a> {
 
 impl<'a> Group<'a> {
     fn read(root: Value<'a, 'a>) -> Result<Self, Refusal> {
+        if member(root, "alerts").is_none() && member(root, "labels").is_some() {
+            return Self::of_one(root);
+        }
         let key = member(root, "groupKey").and_then(string).filter(|key| !key.is_empty());
         let key = key.ok_or_else(|| Refusal::field("groupKey", "a string"))?;
         let alerts = member(root, "alerts").and_then(ValueIntoArray::into_array);
@@ -52,6 +87,16 @@ impl<'a> Group<'a> {
         }
         let alerts = alerts.iter().collect();
         Ok(Self { root, key, subject: subject(root), coverage: coverage(root), alerts })
+    }
+
+    /// A record that is one alert.
+    fn of_one(alert: Value<'a, 'a>) -> Result<Self, Refusal> {
+        let labels = member(alert, "labels");
+        let group = [text(alert, "groupKey"), labels.map_or("", |labels| text(labels, "alertname"))];
+        let key = group.into_iter().find(|key| !key.is_empty());
+        let key = key.ok_or_else(|| Refusal::field("labels.alertname", "a string, without a groupKey"))?;
+        let subject = Cow::Borrowed(cut(key, 256));
+        Ok(Self { root: alert, key, subject, coverage: Coverage::Part, alerts: vec![alert] })
     }
 
     fn event(&self, key: &HashKey, index: usize, alert: Value<'a, 'a>, state: State) -> Event<'a> {
@@ -80,6 +125,7 @@ impl<'a> Group<'a> {
             },
             fields: Fields {
                 root: Some(self.root),
+                element: Some(alert),
                 scopes: [labels, member(alert, "annotations"), Some(self.root)],
                 attributes: &[],
             },
@@ -276,6 +322,26 @@ mod tests {
         for (payload, wanted) in rows {
             let refusal = decode(&payload).expect_err(wanted);
             assert_eq!(refusal.to_string(), wanted);
+        }
+    }
+
+    #[test]
+    fn an_alert_by_itself_is_read_like_one_of_a_group() {
+        let alone = r#"{"status":"resolved","labels":{"alertname":"High5xx","pod":"pay-2","severity":"critical"},
+          "annotations":{"description":"gone"},"startsAt":"2026-11-22T03:10:00Z","endsAt":"2026-11-22T03:14:00Z",
+          "generatorURL":"","fingerprint":"bb"}"#;
+        let seen = decode(alone).expect("an alert");
+        let (state, urgency, key, title, text, ..) = &seen[0];
+        assert_eq!((*state, *urgency, &**key), (State::Resolved, Urgency::Critical, "High5xx"));
+        assert_eq!((&**title, &**text), ("High5xx pod=pay-2", "gone"));
+        let grouped = decode(&alone.replacen('{', r#"{"groupKey":"g","#, 1)).expect("an alert that knows its group");
+        assert_eq!(grouped[0].2, "g");
+        let rows = [
+            (alone.replace("\"resolved\"", "{}"), "alerts[0].status is missing or not \"firing\" or \"resolved\""),
+            (alone.replace("alertname", "name"), "labels.alertname is missing or not a string, without a groupKey"),
+        ];
+        for (payload, wanted) in rows {
+            assert_eq!(decode(&payload).expect_err(wanted).to_string(), wanted);
         }
     }
 

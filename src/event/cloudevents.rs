@@ -2,39 +2,60 @@
 //!
 //! Source: the CloudEvents specification 1.0.2 and its Kafka protocol binding. Structured: the value is the event, announced
 //! by a content type `application/cloudevents+json` (or by nothing, when the value carries `specversion` itself). Binary:
-//! attributes stand in `ce_` headers and the value is the data. Batches are refused. `id`, `source`, `type` and
-//! `specversion` are required and not empty. The news is (source, id); the conversation is (source, subject).
+//! attributes stand in `ce_` headers, in any case, and the value is the data. Batches and event formats other than JSON are
+//! refused. `id`, `source`, `type` and `specversion` are required and not empty. A null value without attributes is a
+//! tombstone and makes no event; with attributes it is an event without data. `data_base64` is read if its content type is
+//! JSON or text, and is no more than data of that kind otherwise. Extensions are fields like all attributes; `severity` and
+//! `severitytext` say how urgent it is. The news is (source, id); the conversation is (source, subject).
 
 use std::borrow::Cow;
 
-use simd_json::prelude::ValueIntoObject;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use simd_json::prelude::{ValueIntoArray, ValueIntoObject};
 use simd_json::tape::Value;
 
 use super::alertmanager::{conversation_key, https};
-use super::decode::{Record, Refusal};
+use super::decode::{Buffers, Record, Refusal};
 use super::identity::HashKey;
-use super::json::{Fields, Scratch, member, scalar, text};
+use super::json::{Fields, Scratch, member, scalar, string, text};
+use super::path::Path;
+use super::screen::{Need, Needs, Screen};
 use super::{Coverage, Event, Facts, Kind, State, TEXT_BYTES_MAX, Timestamp, Urgency, cut};
 
 const HEADER_PREFIX: &str = "ce_";
 const ATTRIBUTES_MAX: usize = 64;
+const BATCH: Refusal = Refusal::Unsupported("batched CloudEvents are not read; send one event a record");
+
+/// Attributes that a source's list needn't name; those of the second row become marks.
+const KEPT: [&str; 7] = ["specversion", "id", "type", "time", "datacontenttype", "severity", "severitytext"];
+const MARKED: [&str; 2] = ["source", "subject"];
+
+pub(super) fn needs() -> Needs {
+    let pointers = |names: &[&str]| names.iter().filter_map(|name| Path::parse(&format!("/{name}"))).collect();
+    Needs { kept: pointers(&KEPT), marked: pointers(&MARKED) }
+}
 
 pub(super) fn decode(
-    key: &HashKey,
-    scratch: &mut Scratch,
+    buffers: Buffers<'_>,
     kind: Kind,
     record: Record<'_>,
     emit: &mut dyn FnMut(&Event<'_>),
 ) -> Result<usize, Refusal> {
     let content_type = record.header("content-type").unwrap_or("");
     if starts_with(content_type, "application/cloudevents-batch") {
-        return Err(Refusal::Unsupported("batched CloudEvents are not read; send one event a record"));
+        return Err(BATCH);
     }
-    if starts_with(content_type, "application/cloudevents") || record.header("ce_specversion").is_none() {
-        let payload = record.payload.ok_or(Refusal::Tombstone)?;
-        return scratch.with(payload, |root| structured(key, kind, root, emit));
+    let is_structured = starts_with(content_type, "application/cloudevents");
+    if is_structured && !is_json(content_type) {
+        return Err(Refusal::Unsupported("of structured CloudEvents only those in JSON are read"));
     }
-    binary(key, scratch, kind, content_type, record, emit)
+    if !is_structured && record.header("ce_specversion").is_some() {
+        return binary(buffers, kind, content_type, record, emit);
+    }
+    let Some(payload) = record.payload else { return Ok(0) };
+    let Buffers { key, scratch, inner, screen } = buffers;
+    scratch.with(screen, payload, |root| structured(key, inner, screen, kind, root, emit))
 }
 
 fn starts_with(content_type: &str, wanted: &str) -> bool {
@@ -61,61 +82,132 @@ impl<'a> Attributes<'a> {
             "" => Err(Refusal::field(name, "a non-empty string")),
             value => Ok(value),
         };
+        let severity = get("severity");
         Ok(Self {
             id: required("id")?,
             source: required("source")?,
             kind: required("type")?,
             subject: get("subject"),
             time: get("time"),
-            severity: get("severity"),
+            severity: if severity.is_empty() { get("severitytext") } else { severity },
         })
     }
 }
 
 fn structured(
     key: &HashKey,
+    inner: &mut Scratch,
+    screen: Option<Screen<'_>>,
     kind: Kind,
     root: Value<'_, '_>,
     emit: &mut dyn FnMut(&Event<'_>),
 ) -> Result<usize, Refusal> {
+    if root.into_array().is_some() {
+        return Err(BATCH);
+    }
     if root.into_object().is_none() {
         return Err(Refusal::field("the event", "an object"));
     }
     let attributes = Attributes::read(|name| text(root, name))?;
+    if let Some(encoded) = member(root, "data_base64") {
+        let bytes = string(encoded).and_then(|encoded| BASE64.decode(encoded).ok());
+        // What a screen has taken away is no fault of the event.
+        let hidden = screen.map(|_| Vec::new());
+        let bytes = bytes.or(hidden).ok_or_else(|| Refusal::field("data_base64", "base64"))?;
+        let media = Media::of(text(root, "datacontenttype"));
+        if media == Media::Json && !bytes.is_empty() {
+            return inner.with(screen, &bytes, |data| {
+                emit(&event(key, kind, attributes, told(data), fields(root, Some(data))));
+                Ok(1)
+            });
+        }
+        let said = if media == Media::Text { std::str::from_utf8(&bytes).unwrap_or("") } else { "" };
+        emit(&event(key, kind, attributes, Cow::Borrowed(cut(said, TEXT_BYTES_MAX)), fields(root, None)));
+        return Ok(1);
+    }
     let data = member(root, "data");
-    let fields = Fields { root: Some(root), scopes: [Some(root), data, None], attributes: &[] };
-    let said = data.map_or(Cow::Borrowed(""), told);
-    emit(&event(key, kind, attributes, said, fields));
+    emit(&event(key, kind, attributes, data.map_or(Cow::Borrowed(""), told), fields(root, data)));
     Ok(1)
 }
 
+const fn fields<'a>(root: Value<'a, 'a>, data: Option<Value<'a, 'a>>) -> Fields<'a> {
+    Fields { root: Some(root), element: None, scopes: [Some(root), data, None], attributes: &[] }
+}
+
 fn binary(
-    key: &HashKey,
-    scratch: &mut Scratch,
+    buffers: Buffers<'_>,
     kind: Kind,
     content_type: &str,
     record: Record<'_>,
     emit: &mut dyn FnMut(&Event<'_>),
 ) -> Result<usize, Refusal> {
-    let pairs: Vec<(&str, &str)> = record.headers.iter().filter_map(attribute).take(ATTRIBUTES_MAX).collect();
+    let Buffers { key, scratch, screen, .. } = buffers;
+    let named: Vec<(Cow<'_, str>, Cow<'_, str>)> =
+        record.headers.iter().filter_map(|header| attribute(screen, header)).take(ATTRIBUTES_MAX).collect();
+    let pairs: Vec<(&str, &str)> = named.iter().map(|(name, value)| (&**name, &**value)).collect();
     let attributes =
         Attributes::read(|name| pairs.iter().find(|(key, _)| *key == name).map_or("", |(_, value)| value))?;
     let data = record.payload.unwrap_or_default();
-    if !data.is_empty() && is_json(content_type) {
-        return scratch.with(data, |root| {
-            let fields = Fields { root: Some(root), scopes: [Some(root), None, None], attributes: &pairs };
+    let media = Media::of(content_type);
+    if !data.is_empty() && media == Media::Json {
+        return scratch.with(screen, data, |root| {
+            let fields =
+                Fields { root: Some(root), element: None, scopes: [Some(root), None, None], attributes: &pairs };
             emit(&event(key, kind, attributes, told(root), fields));
             Ok(1)
         });
     }
-    let fields = Fields { root: None, scopes: [None; 3], attributes: &pairs };
-    let said = if starts_with(content_type, "text/") { std::str::from_utf8(data).unwrap_or("") } else { "" };
+    let fields = Fields { root: None, element: None, scopes: [None; 3], attributes: &pairs };
+    // A text as a whole is no field: with anything to hide, it is not told.
+    let shown = media == Media::Text && screen.is_none();
+    let said = if shown { std::str::from_utf8(data).unwrap_or("") } else { "" };
     emit(&event(key, kind, attributes, Cow::Borrowed(cut(said, TEXT_BYTES_MAX)), fields));
     Ok(1)
 }
 
-fn attribute<'a>((name, value): &(&'a str, &'a [u8])) -> Option<(&'a str, &'a str)> {
-    Some((name.strip_prefix(HEADER_PREFIX)?, std::str::from_utf8(value).ok()?))
+/// Names of attributes are lower case; headers come in any.
+fn attribute<'a>(
+    screen: Option<Screen<'_>>,
+    (name, value): &(&'a str, &'a [u8]),
+) -> Option<(Cow<'a, str>, Cow<'a, str>)> {
+    let (prefix, name) = name.split_at_checked(HEADER_PREFIX.len())?;
+    if !prefix.eq_ignore_ascii_case(HEADER_PREFIX) {
+        return None;
+    }
+    let upper = name.bytes().any(|byte| byte.is_ascii_uppercase());
+    let name = if upper { Cow::Owned(name.to_ascii_lowercase()) } else { Cow::Borrowed(name) };
+    let value = std::str::from_utf8(value).ok()?;
+    let value = screen.map_or(Cow::Borrowed(value), |screen| screen.attribute(&name, value, need(&name)));
+    Some((name, value))
+}
+
+fn need(name: &str) -> Need {
+    match (KEPT.contains(&name), MARKED.contains(&name)) {
+        (true, _) => Need::Kept,
+        (false, true) => Need::Marked,
+        (false, false) => Need::None,
+    }
+}
+
+/// What data is, as far as it matters here.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Media {
+    Json,
+    Text,
+    Other,
+}
+
+impl Media {
+    /// Nothing said means JSON.
+    fn of(content_type: &str) -> Self {
+        if is_json(content_type) {
+            Self::Json
+        } else if starts_with(content_type, "text/") {
+            Self::Text
+        } else {
+            Self::Other
+        }
+    }
 }
 
 fn is_json(content_type: &str) -> bool {
@@ -126,10 +218,10 @@ fn is_json(content_type: &str) -> bool {
 fn event<'a>(key: &HashKey, kind: Kind, at: Attributes<'a>, said: Cow<'a, str>, fields: Fields<'a>) -> Event<'a> {
     let about = if at.subject.is_empty() { at.source } else { at.subject };
     let conversation = format!("{} {}", at.source, at.subject);
-    let named = |name| fields.get(name).unwrap_or_default();
-    let link = fields.get("url").or_else(|| fields.get("link"));
+    let named = |name| fields.text(name).unwrap_or_default();
+    let link = fields.text("url").or_else(|| fields.text("link"));
     let author = match kind {
-        Kind::Thread => fields.get("author").or_else(|| fields.get("from")).unwrap_or_default(),
+        Kind::Thread => fields.text("author").or_else(|| fields.text("from")).unwrap_or_default(),
         Kind::Alert | Kind::Record => Cow::Borrowed(""),
     };
     let state = match kind {
@@ -249,7 +341,8 @@ mod tests {
             (without("source"), "source is missing or not a non-empty string"),
             (without("type"), "type is missing or not a non-empty string"),
             (without("specversion"), "specversion is missing or not \"1.0\""),
-            ("[]".to_owned(), "the event is missing or not an object"),
+            ("7".to_owned(), "the event is missing or not an object"),
+            ("[]".to_owned(), "batched CloudEvents are not read; send one event a record"),
         ];
         for (payload, wanted) in rows {
             let refusal = decode(Kind::Record, Some(&payload), &[]).expect_err(wanted);
@@ -257,6 +350,54 @@ mod tests {
         }
         let batch: [(&str, &[u8]); 1] = [("Content-Type", b"application/cloudevents-batch+json")];
         assert_eq!(decode(Kind::Record, Some("[]"), &batch).map_err(|refusal| refusal.reason()), Err("unsupported"));
-        assert_eq!(decode(Kind::Record, None, &[]), Err(Refusal::Tombstone));
+        let avro: [(&str, &[u8]); 1] = [("content-type", b"application/cloudevents+avro")];
+        assert_eq!(decode(Kind::Record, Some("[]"), &avro).map_err(|refusal| refusal.reason()), Err("unsupported"));
+    }
+
+    #[test]
+    fn a_tombstone_makes_no_event() {
+        assert_eq!(decode(Kind::Record, None, &[]), Ok(vec![]));
+        let structured: [(&str, &[u8]); 1] = [("content-type", b"Application/CloudEvents+JSON; charset=UTF-8")];
+        assert_eq!(decode(Kind::Record, None, &structured), Ok(vec![]));
+        assert_eq!(decode(Kind::Record, Some(STRUCTURED), &structured).map(|seen| seen.len()), Ok(1), "in any case");
+    }
+
+    #[test]
+    fn attributes_come_in_any_case() {
+        let upper = BINARY.map(|(name, value)| (name.to_ascii_uppercase(), value));
+        let upper = upper.each_ref().map(|(name, value)| (&**name, *value));
+        let payload = Some(r#"{"stage":"won","amount":1200}"#);
+        assert_eq!(decode(Kind::Record, payload, &upper), decode(Kind::Record, payload, &BINARY));
+    }
+
+    #[test]
+    fn encoded_data_says_what_it_says_decoded() {
+        let with = |content_type: &str, encoded: &str| {
+            let data = format!(r#""datacontenttype":"{content_type}","data_base64":"{encoded}"}}"#);
+            let plain = r#""datacontenttype":"application/json","data":{"stage":"won","amount":1200}}"#;
+            decode(Kind::Record, Some(&STRUCTURED.replace(plain, &data)), &[]).map(|seen| seen[0].3.clone())
+        };
+        let json = "eyJzdGFnZSI6IndvbiIsImFtb3VudCI6MTIwMH0=";
+        assert_eq!(with("application/json", json), Ok("stage: won, amount: 1200".to_owned()));
+        assert_eq!(with("text/plain", "aGVsbG8="), Ok("hello".to_owned()));
+        assert_eq!(with("image/png", "iVBORw0="), Ok(String::new()), "bytes say nothing");
+        assert_eq!(with("text/plain", "//79"), Ok(String::new()), "neither does text that is none");
+        assert!(
+            matches!(with("application/json", "e30"), Err(Refusal::Field { field, .. }) if &*field == "data_base64")
+        );
+        assert!(matches!(with("application/json", "aGVsbG8="), Err(Refusal::NotJson { .. })));
+    }
+
+    #[test]
+    fn extensions_are_fields_and_may_say_how_urgent_it_is() {
+        let extended = STRUCTURED.replace(r#""subject""#, r#""severitytext":"FATAL","tenant":"acme","subject""#);
+        let record = Record { payload: Some(extended.as_bytes()), headers: &[] };
+        let format = Format::CloudEvents { kind: Kind::Record };
+        let mut seen = None;
+        let emit = &mut |event: &Event<'_>| {
+            seen = Some((event.urgency, event.fields.text("tenant").map(Cow::into_owned)));
+        };
+        Decoder::new(HashKey::new([1; 16])).decode(&format, record, emit).expect("an event");
+        assert_eq!(seen, Some((Urgency::Critical, Some("acme".to_owned()))));
     }
 }

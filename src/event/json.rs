@@ -1,14 +1,17 @@
 //! JSON as formats see it: simd-json's tape over buffers that are reused, and look-ups in it.
 //!
-//! Nesting is bounded by [`DEPTH_MAX`]. A byte order mark is skipped. Of duplicate keys the first one counts.
+//! Nesting is bounded by [`DEPTH_MAX`]. A byte order mark is skipped. Of duplicate keys the first one counts. What nobody
+//! may see is gone before a format sees the tape.
 
 use std::borrow::Cow;
 
-use simd_json::prelude::{TypedScalarValue, ValueAsScalar, ValueIntoArray, ValueIntoObject, ValueIntoString};
+use simd_json::prelude::{ValueIntoObject, ValueIntoString};
 use simd_json::tape::Value;
 use simd_json::{Buffers, Tape};
 
 use super::decode::Refusal;
+use super::path::{Field, Found};
+use super::screen::{Marks, Screen};
 
 /// The deepest nesting that is read.
 pub const DEPTH_MAX: usize = 64;
@@ -21,6 +24,7 @@ pub struct Scratch {
     buffers: Buffers,
     /// Empty between two records; kept for its allocation.
     tape: Tape<'static>,
+    marks: Marks,
 }
 
 impl Scratch {
@@ -29,12 +33,14 @@ impl Scratch {
             bytes: Vec::with_capacity(16 * 1024),
             buffers: Buffers::with_max_depth(16 * 1024, DEPTH_MAX),
             tape: Tape(Vec::with_capacity(1024)),
+            marks: Marks::default(),
         }
     }
 
-    /// Parses `payload` and shows its root to `read`.
+    /// Parses `payload` and shows its root to `read`, as `screen` lets it be seen.
     pub fn with<T>(
         &mut self,
+        screen: Option<Screen<'_>>,
         payload: &[u8],
         read: impl FnOnce(Value<'_, '_>) -> Result<T, Refusal>,
     ) -> Result<T, Refusal> {
@@ -43,7 +49,12 @@ impl Scratch {
         let mut tape = std::mem::replace(&mut self.tape, Tape(Vec::new())).reset();
         let parsed = simd_json::fill_tape(&mut self.bytes, &mut self.buffers, &mut tape);
         let outcome = match parsed {
-            Ok(()) => read(tape.as_value()),
+            Ok(()) => {
+                if let Some(screen) = screen {
+                    screen.apply(&mut self.marks, &mut tape.0);
+                }
+                read(tape.as_value())
+            }
             Err(_) if payload.contains(&0) => Err(Refusal::NulByte),
             Err(error) => Err(Refusal::NotJson { at_byte: error.index() }),
         };
@@ -57,6 +68,8 @@ impl Scratch {
 pub struct Fields<'a> {
     /// The whole record.
     pub root: Option<Value<'a, 'a>>,
+    /// The event's own part of it, where a record holds several: pointers are followed from here first.
+    pub element: Option<Value<'a, 'a>>,
     /// Objects that a bare name is looked up in, in order.
     pub scopes: [Option<Value<'a, 'a>>; 3],
     /// Attributes that stand outside the body.
@@ -64,13 +77,28 @@ pub struct Fields<'a> {
 }
 
 impl<'a> Fields<'a> {
-    /// A field as text: by JSON pointer if `field` begins with `/`, by name otherwise.
-    pub fn get(&self, field: &str) -> Option<Cow<'a, str>> {
-        if field.starts_with('/') {
-            return self.root.and_then(|root| pointer(root, field)).and_then(scalar);
+    /// What stands there; allocates nothing.
+    pub fn find(&self, field: &Field) -> Option<Found<'a>> {
+        match field {
+            Field::Name(name) => self.named(name),
+            Field::At(path) => {
+                let roots = [self.element, self.root];
+                roots.into_iter().flatten().find_map(|root| path.find(root).and_then(Found::of))
+            }
         }
-        let attribute = self.attributes.iter().find(|(name, _)| *name == field).map(|(_, value)| Cow::Borrowed(*value));
-        attribute.or_else(|| self.scopes.iter().flatten().find_map(|scope| member(*scope, field)).and_then(scalar))
+    }
+
+    fn named(&self, name: &str) -> Option<Found<'a>> {
+        let attribute = self.attributes.iter().find(|(known, _)| *known == name);
+        if let Some((_, value)) = attribute {
+            return Some(Found::Text(value));
+        }
+        self.scopes.iter().flatten().find_map(|scope| member(*scope, name).and_then(Found::of))
+    }
+
+    /// A field as text, by its bare name.
+    pub fn text(&self, name: &str) -> Option<Cow<'a, str>> {
+        self.named(name).and_then(Found::text)
     }
 }
 
@@ -91,76 +119,21 @@ pub fn string<'i>(value: Value<'_, 'i>) -> Option<&'i str> {
 
 /// Strings as they are; numbers and booleans as JSON writes them; nothing else is text.
 pub fn scalar<'i>(value: Value<'_, 'i>) -> Option<Cow<'i, str>> {
-    if let Some(text) = string(value) {
-        return Some(Cow::Borrowed(text));
-    }
-    if let Some(truth) = value.as_bool() {
-        return Some(Cow::Borrowed(if truth { "true" } else { "false" }));
-    }
-    if let Some(number) = value.as_i64() {
-        return Some(Cow::Owned(number.to_string()));
-    }
-    if let Some(number) = value.as_u64() {
-        return Some(Cow::Owned(number.to_string()));
-    }
-    value.is_float().then(|| value.as_f64().map(|number| Cow::Owned(number.to_string()))).flatten()
-}
-
-/// What an RFC 6901 pointer points at.
-pub fn pointer<'t, 'i>(root: Value<'t, 'i>, pointer: &str) -> Option<Value<'t, 'i>> {
-    let mut value = root;
-    for token in pointer.split('/').skip(1) {
-        value = step(value, token)?;
-    }
-    Some(value)
-}
-
-fn step<'t, 'i>(value: Value<'t, 'i>, token: &str) -> Option<Value<'t, 'i>> {
-    if let Some(array) = value.into_array() {
-        return array.get(token.parse().ok()?);
-    }
-    if token.contains('~') {
-        return member(value, &token.replace("~1", "/").replace("~0", "~"));
-    }
-    member(value, token)
+    Found::of(value).and_then(Found::text)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn look_up(json: &str, at: &str) -> Option<String> {
-        let read = |root: Value<'_, '_>| Ok(pointer(root, at).and_then(scalar).map(Cow::into_owned));
-        Scratch::new().with(json.as_bytes(), read).expect("valid JSON")
-    }
-
-    #[test]
-    fn pointers_follow_rfc_6901() {
-        let json = r#"{"a":{"b":[1,{"c":"x"}],"d/e":true,"f~g":2.5},"":"empty"}"#;
-        let rows = [
-            ("/a/b/0", Some("1")),
-            ("/a/b/1/c", Some("x")),
-            ("/a/d~1e", Some("true")),
-            ("/a/f~0g", Some("2.5")),
-            ("/", Some("empty")),
-            ("/a", None),
-            ("/a/b/7", None),
-            ("/a/b/x", None),
-            ("/missing/deeper", None),
-        ];
-        for (at, found) in rows {
-            assert_eq!(look_up(json, at).as_deref(), found, "{at}");
-        }
-    }
-
     #[test]
     fn buffers_carry_nothing_from_one_record_to_the_next() {
         let mut scratch = Scratch::new();
         let read = |root: Value<'_, '_>| Ok(text(root, "a").to_owned());
-        assert_eq!(scratch.with(br#"{"a":"first and longer"}"#, read), Ok("first and longer".to_owned()));
-        assert_eq!(scratch.with(br#"{"b":1}"#, read), Ok(String::new()));
-        assert!(scratch.with(br#"{"a":"#, read).is_err());
-        assert_eq!(scratch.with(br#"{"a":"again"}"#, read), Ok("again".to_owned()));
+        assert_eq!(scratch.with(None, br#"{"a":"first and longer"}"#, read), Ok("first and longer".to_owned()));
+        assert_eq!(scratch.with(None, br#"{"b":1}"#, read), Ok(String::new()));
+        assert!(scratch.with(None, br#"{"a":"#, read).is_err());
+        assert_eq!(scratch.with(None, br#"{"a":"again"}"#, read), Ok("again".to_owned()));
     }
 
     #[test]
@@ -175,9 +148,9 @@ mod tests {
             (b"\xEF\xBB\xBF{}", true),
         ];
         for (payload, fine) in rows {
-            let outcome = Scratch::new().with(payload, |_| Ok(()));
+            let outcome = Scratch::new().with(None, payload, |_| Ok(()));
             assert_eq!(outcome.is_ok(), fine, "{payload:?}: {outcome:?}");
         }
-        assert_eq!(Scratch::new().with(b"{\"a\":\"x\0y\"}", |_| Ok(())), Err(Refusal::NulByte));
+        assert_eq!(Scratch::new().with(None, b"{\"a\":\"x\0y\"}", |_| Ok(())), Err(Refusal::NulByte));
     }
 }

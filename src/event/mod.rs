@@ -9,11 +9,19 @@
 
 mod alertmanager;
 mod cloudevents;
+mod debezium;
 mod decode;
 pub mod frame;
+mod grafana;
+mod hubspot;
 mod identity;
 mod json;
+mod markup;
+mod opened;
+mod path;
+mod place;
 mod pointers;
+mod screen;
 mod time;
 
 use std::borrow::Cow;
@@ -21,10 +29,16 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-pub use decode::{Decoder, Record, Refusal};
+pub use debezium::{SnapshotRows, Table};
+pub use decode::{Decoder, EVENTS_PER_RECORD_MAX, Handling, Record, Refusal};
 pub use frame::{Course, Frame, FrameBuilder, Observation, Position, Snapshot, TopicId};
 pub use identity::{Fingerprint, HashKey};
+pub use json::Fields;
+pub use opened::Compression;
+pub use path::{Field, Found, Path};
+pub use place::{Alternative, Part, Place, Typed};
 pub use pointers::Pointers;
+pub use screen::{Needs, Privacy};
 pub use time::Timestamp;
 
 /// The longest text of one event that is carried on; a person's own words may be this long, a line of a digest is shorter.
@@ -36,21 +50,41 @@ pub const KEY_BYTES_MAX: usize = 512;
 /// How a source's records are written.
 #[derive(Clone, Debug)]
 pub enum Format {
-    /// Alertmanager's webhook body, version 4.
+    /// Alertmanager's webhook body, version 4, or one alert of it.
     Alertmanager,
+    /// Grafana's webhook body: Alertmanager's, and more.
+    Grafana,
     /// CloudEvents 1.0 on Kafka, structured or binary.
     CloudEvents { kind: Kind },
-    /// Any JSON object, read by pointers.
+    /// HubSpot's webhook subscriptions.
+    HubSpot,
+    /// Rows as Debezium saw them change.
+    Debezium(Box<Table>),
+    /// JSON of any shape, read by pointers.
     Json(Box<Pointers>),
 }
 
 impl Format {
-    /// The word used in config and dead letters.
+    /// The word used in config and output.
     pub const fn as_str(&self) -> &'static str {
         match self {
             Self::Alertmanager => "alertmanager",
+            Self::Grafana => "grafana",
             Self::CloudEvents { .. } => "cloudevents",
+            Self::HubSpot => "hubspot",
+            Self::Debezium(_) => "debezium",
             Self::Json(_) => "json",
+        }
+    }
+
+    /// What of a record it lives on, whatever a source keeps to itself.
+    pub fn needs(&self) -> Needs {
+        match self {
+            Self::Alertmanager | Self::Grafana => alertmanager::needs(),
+            Self::CloudEvents { .. } => cloudevents::needs(),
+            Self::HubSpot => hubspot::needs(),
+            Self::Debezium(table) => debezium::needs(table),
+            Self::Json(pointers) => pointers::needs(pointers),
         }
     }
 }
@@ -158,7 +192,7 @@ pub struct Event<'a> {
     pub coverage: Coverage,
     pub facts: Facts<'a>,
     /// Where conditions look fields up.
-    pub fields: json::Fields<'a>,
+    pub fields: Fields<'a>,
 }
 
 /// What a message may show of an event.

@@ -43,6 +43,22 @@ impl Timestamp {
         Duration::from_millis(self.0.saturating_sub(earlier.0))
     }
 
+    /// RFC 3339, or Unix time: up to 11 digits are seconds, 14 milliseconds, more microseconds; fractions are left out.
+    pub fn parse_loose(text: &str) -> Option<Self> {
+        let text = text.trim();
+        let whole = match text.split_once('.') {
+            Some((whole, fraction)) if fraction.bytes().all(|byte| byte.is_ascii_digit()) => whole,
+            Some(_) | None => text,
+        };
+        match whole.parse::<u64>() {
+            Ok(0) => None,
+            Ok(number) if number < 100_000_000_000 => Some(Self(number.saturating_mul(1000))),
+            Ok(number) if number < 100_000_000_000_000 => Some(Self(number)),
+            Ok(number) => Some(Self(number / 1000)),
+            Err(_) => Self::parse_rfc3339(text),
+        }
+    }
+
     /// An RFC 3339 time (`2026-11-22T03:12:00Z`, any offset) as a timestamp; `None` if it is not one, or if it is the
     /// zero time that Go programs write for "unset".
     pub fn parse_rfc3339(text: &str) -> Option<Self> {
@@ -83,6 +99,16 @@ mod tests {
         let utc = Timestamp::parse_rfc3339("2026-11-22T03:12:00Z");
         assert_eq!(utc, Timestamp::parse_rfc3339("2026-11-22T04:12:00+01:00"));
         assert_eq!(utc.map(Timestamp::as_secs), Some(1_795_317_120));
+    }
+
+    #[test]
+    fn unix_times_are_understood_by_their_length() {
+        for text in ["1795317120", "1795317120000", "1795317120000000", "2026-11-22T03:12:00Z", " 1795317120.5 "] {
+            assert_eq!(Timestamp::parse_loose(text).map(Timestamp::as_secs), Some(1_795_317_120), "{text}");
+        }
+        for text in ["soon", "0", "-5", "18446744073709551616"] {
+            assert_eq!(Timestamp::parse_loose(text), None, "{text}");
+        }
     }
 
     #[test]

@@ -11,7 +11,7 @@ mod names;
 pub mod sources;
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 
@@ -23,6 +23,8 @@ use crate::lane::{Blocked, Books, Outcome, Tally};
 pub struct Telemetry {
     recorder: PrometheusHandle,
     intake: Mutex<IntakeReport>,
+    /// Names of the routes, in the order that [`Hits`] counts them.
+    routes: OnceLock<Vec<Box<str>>>,
     lanes: Mutex<BTreeMap<Box<str>, LaneReport>>,
 }
 
@@ -38,6 +40,25 @@ pub struct IntakeReport {
     pub settled: BTreeMap<(Outcome, &'static str), u64>,
     pub frames: u64,
     pub frame_bytes: u64,
+    pub hits: Hits,
+}
+
+/// How many events each route took, by its place among all routes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Hits(Vec<u64>);
+
+impl Hits {
+    /// One more for the route at this place.
+    pub fn add(&mut self, place: usize) {
+        self.count(place, 1);
+    }
+
+    fn count(&mut self, place: usize, hits: u64) {
+        if self.0.len() <= place {
+            self.0.resize(place + 1, 0);
+        }
+        self.0[place] += hits;
+    }
 }
 
 impl IntakeReport {
@@ -51,6 +72,9 @@ impl IntakeReport {
         self.consumed += other.consumed;
         self.frames += other.frames;
         self.frame_bytes += other.frame_bytes;
+        for (place, hits) in other.hits.0.iter().enumerate() {
+            self.hits.count(place, *hits);
+        }
         for ((outcome, reason), count) in &other.settled {
             self.settle(*outcome, reason, *count);
         }
@@ -102,7 +126,12 @@ impl Telemetry {
         names::describe();
         hook::describe();
         sources::describe();
-        Self { recorder: handle, intake: Mutex::default(), lanes: Mutex::default() }
+        Self { recorder: handle, intake: Mutex::default(), routes: OnceLock::new(), lanes: Mutex::default() }
+    }
+
+    /// What the places in [`Hits`] are called: the same for all intake threads, so the first one's word counts.
+    pub fn name_routes(&self, routes: &[Box<str>]) {
+        self.routes.get_or_init(|| routes.to_vec());
     }
 
     /// An intake thread has committed this.
@@ -155,6 +184,9 @@ impl Telemetry {
         let intake = self.intake_report();
         let returned = self.lanes().values().map(|lane| lane.tally.returned).sum();
         names::intake(&intake, returned);
+        for (place, route) in self.routes.get().into_iter().flatten().enumerate() {
+            names::route(route, intake.hits.0.get(place).copied().unwrap_or_default());
+        }
         for (key, count) in &intake.settled {
             *events.entry(*key).or_default() += count;
         }

@@ -20,6 +20,7 @@ pub(super) fn describe() {
         "Events consumed and committed; a record without any counts as one, and so does a delivery that is replayed"
     );
     describe_counter!("missived_events_total", Unit::Count, "What became of events, by outcome and reason");
+    describe_counter!("missived_route_hits_total", Unit::Count, "Events that a route took, committed");
     describe_gauge!("missived_events_pending", Unit::Count, "Events that wait to be told");
     describe_counter!("missived_frames_total", Unit::Count, "Frames written to the ledger");
     describe_counter!("missived_frame_bytes_total", Unit::Bytes, "Bytes of frames written to the ledger");
@@ -69,6 +70,11 @@ pub(super) fn intake(report: &IntakeReport, returned: u64) {
     counter!("missived_events_consumed_total").absolute(report.consumed + returned);
     counter!("missived_frames_total").absolute(report.frames);
     counter!("missived_frame_bytes_total").absolute(report.frame_bytes);
+}
+
+/// A route that nothing hits is shown, too: that is what people look for.
+pub(super) fn route(name: &str, hits: u64) {
+    counter!("missived_route_hits_total", "route" => name.to_owned()).absolute(hits);
 }
 
 pub(super) fn events(outcome: Outcome, reason: &'static str, count: u64) {

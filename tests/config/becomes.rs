@@ -110,8 +110,73 @@ fn a_hook_has_a_door_for_each_channel_that_has_secrets() {
 fn a_json_source_has_its_pointers() {
     let config = working(TWO_LANES);
     let Format::Json(pointers) = &config.sources[0].format else { panic!("json") };
-    assert_eq!((&*pointers.entity, pointers.kind, &pointers.title), ("/deal/id", Kind::Record, &None));
+    let entity = Place::at(Pointer::parse("/deal/id").expect("a pointer"));
+    assert_eq!(**pointers, Pointers::new(Kind::Record, entity));
     assert_eq!(config.sources[0].start, Start::Earliest);
+}
+
+const PRESET: &str = r#"
+[sources.incidents]
+topic = ["incidents-eu", "incidents-us"]
+preset = "pagerduty"
+window = "2h"
+compression = "gzip"
+redact = ["email"]
+[sources.incidents.json]
+title = "/payload/custom_details/title"
+[[sources.incidents.routes]]
+name = "eu"
+match = { "$topic" = { glob = "*-eu" }, "$format" = "json", "/payload/severity" = { present = true } }
+channel = "ops"
+continue = true
+[[sources.incidents.routes]]
+name = "rest"
+channel = "ops"
+"#;
+
+#[test]
+fn a_presets_keys_hold_where_the_source_says_nothing() {
+    let config = working(&format!("{LEAST}{PRESET}"));
+    let source = &config.sources[1];
+    let Format::Json(pointers) = &source.format else { panic!("json") };
+    let title = Place::at(Pointer::parse("/payload/custom_details/title").expect("a pointer"));
+    assert_eq!((pointers.kind, &pointers.title), (Kind::Alert, &Some(title)), "the source's own goes first");
+    assert!(pointers.severity.is_some() && pointers.state.is_some(), "the preset's");
+    assert_eq!((source.handling.compression, source.handling.privacy.redact.len()), (Compression::Gzip, 1));
+    assert_eq!(config.lanes[0].policy.routes["rest"].window, Duration::from_secs(7200));
+}
+
+#[test]
+fn a_source_of_several_topics_is_one_for_each_with_the_routes_for_it() {
+    let config = working(&format!("{LEAST}{PRESET}"));
+    let rules = |topic: &str| {
+        let source = config.sources.iter().find(|source| &*source.topic == topic).expect(topic);
+        source.rules.iter().map(|rule| (&*rule.name, rule.conditions.len(), rule.after)).collect::<Vec<_>>()
+    };
+    assert_eq!(rules("incidents-eu"), [("eu", 1, After::Continue), ("rest", 0, After::Stop)]);
+    assert_eq!(rules("incidents-us"), [("rest", 0, After::Stop)]);
+    assert_eq!(config.sources[0].rules[0].takes, Takes::Leftovers, "a source's own channel");
+}
+
+#[test]
+fn every_preset_works_with_a_topic_and_a_channel_alone() {
+    let names = [
+        "chat",
+        "intercom",
+        "nagios",
+        "pagerduty",
+        "pipedrive",
+        "salesforce",
+        "stripe",
+        "tickets",
+        "zabbix",
+        "zendesk",
+    ];
+    for name in names {
+        let text = LEAST.replace("format = \"alertmanager\"", &format!("preset = {name:?}"));
+        assert!(warnings(&text).is_empty(), "{name}");
+        assert_eq!(working(&text).sources[0].format.as_str(), "json", "{name}");
+    }
 }
 
 #[test]

@@ -32,7 +32,7 @@ fn flat(prefix: &str, table: &toml::Table) -> Vec<(String, toml::Value)> {
     for (key, value) in table {
         let path = if prefix.is_empty() { key.clone() } else { format!("{prefix}.{key}") };
         all.push((path.clone(), value.clone()));
-        if path == "kafka.librdkafka" || key == "match" {
+        if path == "kafka.librdkafka" || key == "match" || key == "words" {
             continue;
         }
         if let Some(table) = value.as_table() {

@@ -20,8 +20,8 @@ const ROWS: &[(&str, &str, &str, &str)] = &[
         "a misspelt word",
         "\"alertmanager\"",
         "\"alertmanger\"",
-        "sources.alerts.format: found \"alertmanger\"; wanted one of \"alertmanager\", \"cloudevents\", \"json\"; did you \
-         mean \"alertmanager\"?",
+        "sources.alerts.format: found \"alertmanger\"; wanted one of \"alertmanager\", \"grafana\", \"cloudevents\", \
+         \"hubspot\", \"debezium\", \"json\"; did you mean \"alertmanager\"?",
     ),
     (
         "a channel's id that is none",
@@ -45,7 +45,8 @@ const ROWS: &[(&str, &str, &str, &str)] = &[
         "a number where a text belongs",
         "topic = \"alerts\"",
         "topic = 7",
-        "sources.alerts.topic: found 7; wanted a topic's name of 1 to 249 letters, digits, \".\", \"_\" and \"-\"",
+        "sources.alerts.topic: found 7; wanted a topic's name of 1 to 249 letters, digits, \".\", \"_\" and \"-\", or a \
+         list of such",
     ),
     ("a number where a table belongs", "[kafka]", "intake = 1\n[kafka]", "intake: found 1; wanted a table"),
     (
@@ -216,17 +217,82 @@ const ROWS: &[(&str, &str, &str, &str)] = &[
         "sources.alerts.routes[0].channel: missing; wanted a channel from [channels]: \"ops\"",
     ),
     (
-        "a condition that isn't equality",
+        "a condition that is a number",
         "channel = \"ops\"",
-        "[[sources.alerts.routes]]\nname = \"a\"\nmatch = { a = [\"b\"] }\nchannel = \"ops\"",
-        "sources.alerts.routes[0].match.a: found an array; wanted a string that the field must be equal to",
+        "[[sources.alerts.routes]]\nname = \"a\"\nmatch = { a = 5 }\nchannel = \"ops\"",
+        "sources.alerts.routes[0].match.a: found 5; wanted a string that the field must be equal to, a list of such, or a \
+         table with tests: equals, glob, regex, present, above, at_least, below, at_most",
+    ),
+    (
+        "a test that nobody knows",
+        "channel = \"ops\"",
+        "[[sources.alerts.routes]]\nname = \"a\"\nmatch = { a = { like = \"b\" } }\nchannel = \"ops\"",
+        "sources.alerts.routes[0].match.a.like: found the test \"like\"; wanted a string that the field must be equal to, a \
+         list of such, or a table with tests: equals, glob, regex, present, above, at_least, below, at_most",
+    ),
+    (
+        "an expression that is none",
+        "channel = \"ops\"",
+        "[[sources.alerts.routes]]\nname = \"a\"\nmatch = { a = { regex = \"(\" } }\nchannel = \"ops\"",
+        "sources.alerts.routes[0].match.a.regex: found \"(\"; wanted a regular expression that isn't huge",
+    ),
+    (
+        "a bound that is a text",
+        "channel = \"ops\"",
+        "[[sources.alerts.routes]]\nname = \"a\"\nmatch = { a = { above = \"5\" } }\nchannel = \"ops\"",
+        "sources.alerts.routes[0].match.a.above: found \"5\"; wanted a number",
+    ),
+    (
+        "something of ours that isn't there",
+        "channel = \"ops\"",
+        "[[sources.alerts.routes]]\nname = \"a\"\nmatch = { \"$tpic\" = \"b\" }\nchannel = \"ops\"",
+        "sources.alerts.routes[0].match.\"$tpic\": found \"$tpic\"; wanted the name of a field, a JSON pointer such as \
+         \"/deal/stage\", \"$topic\" or \"$format\"",
+    ),
+    (
+        "a preset that isn't there",
+        "format = \"alertmanager\"",
+        "format = \"alertmanager\"\npreset = \"zabix\"",
+        "sources.alerts.preset: found \"zabix\"; wanted a preset: one of \"chat\", \"intercom\", \"nagios\", \"pagerduty\", \
+         \"pipedrive\", \"salesforce\", \"stripe\", \"tickets\", \"zabbix\", \"zendesk\"; did you mean \"zabbix\"?",
+    ),
+    (
+        "another format than the preset's",
+        "format = \"alertmanager\"",
+        "format = \"alertmanager\"\npreset = \"zabbix\"",
+        "sources.alerts.json: found pointers; wanted none, or format = \"json\"",
+    ),
+    (
+        "a redacted pointer that is none",
+        "topic = \"alerts\"",
+        "topic = \"alerts\"\nredact = [\"/a~\"]",
+        "sources.alerts.redact: found an array; wanted a list of names of fields and JSON pointers such as [\"email\", \
+         \"/customer/phone\"]",
+    ),
+    (
+        "a compression that isn't there",
+        "topic = \"alerts\"",
+        "topic = \"alerts\"\ncompression = \"gzp\"",
+        "sources.alerts.compression: found \"gzp\"; wanted one of \"none\", \"gzip\", \"zstd\"; did you mean \"gzip\"?",
+    ),
+    (
+        "a row's key that is no pointer",
+        "format = \"alertmanager\"",
+        "format = \"debezium\"\ndebezium = { key = \"id\" }",
+        "sources.alerts.debezium.key: found \"id\"; wanted a JSON pointer into the row such as \"/id\", or a list of such",
+    ),
+    (
+        "a place with an unknown key",
+        "format = \"alertmanager\"",
+        "format = \"json\"\nkind = \"record\"\njson = { entity = { at = \"/id\", typ = \"text\" } }",
+        "sources.alerts.json.entity.typ: unknown key; did you mean \"type\"?",
     ),
     (
         "a condition on a broken pointer",
         "channel = \"ops\"",
         "[[sources.alerts.routes]]\nname = \"a\"\nmatch = { \"/a~2\" = \"b\" }\nchannel = \"ops\"",
-        "sources.alerts.routes[0].match.\"/a~2\": found \"/a~2\"; wanted the name of a field, or a JSON pointer such as \
-         \"/deal/stage\"",
+        "sources.alerts.routes[0].match.\"/a~2\": found \"/a~2\"; wanted the name of a field, a JSON pointer such as \
+         \"/deal/stage\", \"$topic\" or \"$format\"",
     ),
     (
         "Alertmanager as something else",
@@ -244,13 +310,15 @@ const ROWS: &[(&str, &str, &str, &str)] = &[
         "json without an entity",
         "format = \"alertmanager\"",
         "format = \"json\"\nkind = \"record\"",
-        "sources.alerts.json.entity: missing; wanted a JSON pointer such as \"/deal/id\"",
+        "sources.alerts.json.entity: missing; wanted a JSON pointer such as \"/deal/id\", a text with pointers such as \
+         \"{/first} {/last}\", a list of these, or a table { at, default, type, words }",
     ),
     (
         "a pointer without its slash",
         "format = \"alertmanager\"",
         "format = \"json\"\nkind = \"record\"\njson = { entity = \"/id\", title = \"name\" }",
-        "sources.alerts.json.title: found \"name\"; wanted a JSON pointer such as \"/deal/id\"",
+        "sources.alerts.json.title: found \"name\"; wanted a JSON pointer such as \"/deal/id\", a text with pointers such as \
+         \"{/first} {/last}\", a list of these, or a table { at, default, type, words }",
     ),
     (
         "pointers for a format that needs none",
@@ -459,7 +527,30 @@ fn what_works_and_is_odd_is_a_warning() {
     let unreachable = "[[sources.alerts.routes]]\nname = \"all\"\nchannel = \"ops\"\n";
     let rows = [
         ("a listener for nobody", format!("{LEAST}[hook]\n"), "hook: no channel has a hook"),
-        ("a route that leaves nothing", format!("{LEAST}{unreachable}"), "sources.alerts.routes[0]: takes every event"),
+        (
+            "a route that leaves nothing",
+            format!("{LEAST}{unreachable}"),
+            "sources.alerts.channel: never takes an event: route \"all\" takes all of it before",
+        ),
+        (
+            "a route for a topic that this source doesn't read",
+            format!("{LEAST}{}", unreachable.replace("\nchannel", "\nmatch = { \"$topic\" = \"other\" }\nchannel")),
+            "sources.alerts.routes[0]: never takes an event: this source has no such topic or format",
+        ),
+        (
+            "conditions that exclude one another",
+            format!(
+                "{LEAST}{}",
+                unreachable.replace("\nchannel", "\nmatch = { a = { above = 5, below = 5 } }\nchannel")
+            ),
+            "sources.alerts.routes[0]: never takes an event: a > 5 excludes a < 5",
+        ),
+        (
+            "a route on what nobody may see",
+            LEAST.replace("topic =", "redact = [\"a\"]\ntopic =")
+                + &unreachable.replace("\nchannel", "\nmatch = { a = \"b\" }\nchannel"),
+            "sources.alerts.routes[0]: never takes an event: a is redacted, and routes see no more of it",
+        ),
         (
             "an open door",
             LEAST.replace("type = \"text\"", "type = \"text\"\nhook = { insecure_unsigned = true }"),

@@ -33,7 +33,7 @@ use super::kafka::{GroupContext, GroupEvent, Names, Partition, group_config, pro
 use super::readiness::{Gate, ReadyState};
 use crate::config;
 use crate::event::{Course, Decoder, FrameBuilder, HashKey, TopicId};
-use crate::route::{RouteHash, Source};
+use crate::route::{self, RouteHash, Source};
 use crate::telemetry::{Telemetry, sources};
 use cache::Cache;
 use cycle::{Ack, Acks, Cycle, Cycles};
@@ -99,6 +99,8 @@ type Frames = BTreeMap<(Partition, Box<str>), Vec<FrameBuilder>>;
 struct Planned {
     hash: RouteHash,
     ledger_partition: i32,
+    /// Its place among all routes.
+    hits: usize,
 }
 
 struct Member {
@@ -132,10 +134,13 @@ impl Member {
         let topics: Vec<&str> = plan.sources.iter().map(|source| &*source.topic).collect();
         consumer.subscribe(&topics)?;
         plan.gate.set(ReadyState::Starting("joining the intake group"));
+        let routes = route::names(&plan.sources);
+        plan.telemetry.name_routes(&routes);
         let planned = |source: &Source| {
             let planned = |rule: &crate::route::Rule| Planned {
                 hash: rule.hash(&plan.hash_key),
                 ledger_partition: plan.lanes.get(&rule.lane).copied().unwrap_or(0),
+                hits: routes.iter().position(|name| *name == rule.name).expect("its name is among them"),
             };
             source.rules.iter().map(planned).collect()
         };

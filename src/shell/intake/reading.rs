@@ -92,20 +92,29 @@ impl Reading<'_> {
         self.cycle.report.replayed += u64::from(replaying.is_some());
         let seen = seen(now, source, record, replaying.as_ref());
         let raw = Record { payload: record.payload(), headers: &headers };
-        let Self { plan, rules, decoder, cache, whole, frames, full, footing, .. } = self;
+        let Self { plan, rules, decoder, cache, whole, frames, full, cycle, footing, .. } = &mut *self;
         whole.begin();
         let replaying = replaying.as_ref();
         let is_meant = |event: &Event<'_>| replaying.is_none_or(|replaying| replaying.events.holds(event.index));
-        let (mut unrouted, mut unrouted_events, mut left_out) = (0, Events::none(), 0);
+        let (mut observed, mut left_out) = (0, 0);
+        let (mut unrouted, mut unrouted_events) = (0, Events::none());
+        let hits = &mut cycle.report.hits;
         let events = decoder
-            .decode(&source.format, raw, &mut |event| match source.route(event) {
-                Some(_) | None if !is_meant(event) => left_out += 1,
-                Some(rule) => {
+            .decode_handled(&source.format, &source.handling, raw, &mut |event| {
+                if !is_meant(event) {
+                    left_out += 1;
+                    return;
+                }
+                let mut copy = 0;
+                for rule in source.route(event) {
                     let footing = *footing;
                     let framing = Framing { plan, cache, whole, frames, full, partition, footing, replaying };
-                    framing.add(now, source, rule, &rules[place][rule], event, seen);
+                    framing.add(now, source, rule, &rules[place][rule], event, Seen { copy, ..seen });
+                    hits.add(rules[place][rule].hits);
+                    copy += 1;
                 }
-                None => {
+                observed += u64::from(copy);
+                if copy == 0 {
                     unrouted += 1;
                     unrouted_events.add(event.index);
                 }
@@ -113,7 +122,8 @@ impl Reading<'_> {
             .map_err(|refusal| Refused::whole(refusal.reason(), &refusal.to_string()))?;
         self.snapshots(now, source, partition);
         let events = events as u64;
-        self.cycle.report.consumed += events.saturating_sub(unrouted);
+        // An event that several routes take is news once for each of them.
+        self.cycle.report.consumed += observed + left_out;
         if left_out > 0 {
             self.cycle.report.settle(Outcome::Suppressed, "not_replayed", left_out);
         }
@@ -167,7 +177,7 @@ impl Reading<'_> {
 fn seen(now: Timestamp, source: &Source, record: &BorrowedMessage<'_>, replaying: Option<&Replaying>) -> Seen {
     let own = record.timestamp().to_millis().map_or(now, Timestamp::from_signed_millis);
     let at = replaying.and_then(|replaying| replaying.at).unwrap_or(own);
-    Seen { offset: record.offset(), at, old: replaying.is_none() && now.since(at) > source.max_age }
+    Seen { offset: record.offset(), at, old: replaying.is_none() && now.since(at) > source.max_age, copy: 0 }
 }
 
 /// Why a record becomes a dead letter, which of its events are meant, and how many those count as.

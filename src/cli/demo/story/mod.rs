@@ -163,7 +163,7 @@ mod tests {
         let record = Record { payload: written.payload.as_deref(), headers: &headers };
         let mut unrouted = 0;
         let decoded = Decoder::new(HashKey::new([0; 16])).decode(&source.format, record, &mut |event| {
-            unrouted += u64::from(source.route(event).is_none());
+            unrouted += u64::from(source.route(event).next().is_none());
         });
         match decoded {
             Err(refusal) => (1, Some(refusal.reason())),

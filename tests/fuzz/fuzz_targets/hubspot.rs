@@ -1,0 +1,12 @@
+//! Any bytes as a HubSpot batch.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use missived::event::{Compression, Format};
+
+#[path = "any.rs"]
+mod any;
+
+fuzz_target!(|data: &[u8]| {
+    any::decode(&Format::HubSpot, Compression::None, &[], data);
+});
