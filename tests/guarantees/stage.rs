@@ -159,7 +159,7 @@ impl Stage {
         }
         eventually(SOON, "quiet stand-in", || self.missive.ledger().iter().all(Request::is_settled).then_some(()));
         let found = self.audit(books);
-        say(&format!("{trial}: {found}"));
+        say(&format!("{trial}: kills {}, {found}", ended.div_ceil(LANES)));
         assert!(found.is_clean(), "{trial}: {found}");
         let unanswered = self.missive.ledger().iter().filter(|request| request.leaves_a_doubt()).count();
         let allowed = ended * IN_DOUBT_A_SENDER + unanswered;

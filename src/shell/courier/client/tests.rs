@@ -202,9 +202,9 @@ async fn a_request_says_who_asks_and_carries_the_token_once() {
         stream.write_all(b"HTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n").await.expect("written");
         seen
     });
-    assert!(matches!(post(&client(address)).await, Answer::Status(Status { code: 201, .. })));
+    assert!(matches!(post(&client(address).named(Some("one"), 7)).await, Answer::Status(Status { code: 201, .. })));
     let seen = server.await.expect("served");
-    let agent = format!("user-agent: {AGENT}");
+    let agent = format!("user-agent: {AGENT} (one; 00000007)");
     let lines =
         ["authorization: Bearer missive_pat-test", "content-type: application/json", &agent, "content-length: 15"];
     for line in lines.into_iter().chain([format!("host: {address}").as_str()]) {
