@@ -8,10 +8,13 @@ use std::time::Duration;
 
 use super::channels::ChannelPart;
 use super::fault::{KeyPath, one_of, quoted};
+use super::gates::gate;
 use super::raw::{Section, found};
+use super::secrets::Environment;
 use super::timing::Timings;
 use super::value::{FormatWord, Name, Pointer, Size, Topic, Value as _, is_pointer};
 use crate::event::{Format, Kind, Pointers, Urgency};
+use crate::hook::ingest::Gate;
 use crate::lane::policy::RoutePolicy;
 use crate::route::{Condition, Rule, Source, Start};
 
@@ -26,6 +29,7 @@ const CONDITIONS_MAX: usize = 32;
 pub(super) struct SourcesPart {
     pub sources: Vec<Source>,
     pub routes: Vec<RoutePart>,
+    pub gates: Vec<Gate>,
 }
 
 pub(super) struct RoutePart {
@@ -44,7 +48,12 @@ struct Defaults {
 }
 
 /// The sources of the file. `namespace` is what internal topics begin with.
-pub(super) fn sources(root: &Section<'_>, channels: &[ChannelPart], namespace: &str) -> SourcesPart {
+pub(super) fn sources(
+    root: &Section<'_>,
+    channels: &[ChannelPart],
+    namespace: &str,
+    environment: &Environment,
+) -> SourcesPart {
     let named = root.named("sources");
     if named.is_empty() {
         root.reading()
@@ -55,6 +64,9 @@ pub(super) fn sources(root: &Section<'_>, channels: &[ChannelPart], namespace: &
     for (name, section) in &named {
         let source = source(name, section, channels, &mut all.routes);
         check_topic(section, name, namespace, &mut topics);
+        let topic = source.as_ref().map(|source| &*source.topic);
+        let word = section.value("format").and_then(FormatWord::parse);
+        all.gates.extend(gate(name, topic, word, &section.section("ingest"), environment));
         all.sources.extend(source);
     }
     check_route_names(root, &named);
