@@ -13,7 +13,7 @@ use super::raw::{Reading, Section};
 use super::secrets::Environment;
 use super::sources::{RoutePart, SourcesPart, sources};
 use super::value::{Size, Value as _};
-use super::{Admin, Config, Hook, Intake, Kafka, Lane, Missive, edges, kafka, lane};
+use super::{Admin, Config, Hook, Ingest, Intake, Kafka, Lane, Missive, edge, edges, kafka, lane};
 use crate::lane::Policy;
 use crate::lane::policy::{Bounds, Horizons};
 use crate::route::Source;
@@ -29,6 +29,7 @@ struct Parts {
     sources: SourcesPart,
     intake: Intake,
     hook: Option<Hook>,
+    ingest: Option<Ingest>,
     admin: Admin,
     drain_deadline: Duration,
 }
@@ -41,8 +42,8 @@ pub(super) fn config(reading: &Reading<'_>, environment: &Environment) -> Option
     check_sizes(reading, &parts);
     check_listeners(reading, &parts);
     check_lanes_used(reading, &parts);
-    let hook = parts.hook.take();
-    build(parts, hook)
+    let (hook, ingest) = (parts.hook.take(), parts.ingest.take());
+    build(parts, hook, ingest)
 }
 
 fn read(root: &Section<'_>, environment: &Environment) -> Parts {
@@ -54,7 +55,8 @@ fn read(root: &Section<'_>, environment: &Environment) -> Parts {
     let needed = channels.iter().any(|channel| &*channel.lane == DEFAULT_LANE);
     let token = std::mem::replace(&mut missive.token, super::secrets::Given::Absent);
     let lanes = lanes(root, named_lanes, token, needed, environment);
-    let sources = sources(root, &channels, &kafka.namespace);
+    let mut sources = sources(root, &channels, &kafka.namespace, environment);
+    let gates = std::mem::take(&mut sources.gates);
     let lane = root.section("lane");
     let doors = channels.iter_mut().filter_map(|channel| channel.door.take()).collect();
     Parts {
@@ -65,7 +67,8 @@ fn read(root: &Section<'_>, environment: &Environment) -> Parts {
         channels,
         sources,
         intake: edges::intake(&root.section("intake")),
-        hook: edges::hook(&root.section("hook"), doors),
+        hook: edge::hook(&root.section("hook"), doors, environment),
+        ingest: edge::ingest(&root.section("ingest"), gates, environment),
         admin: edges::admin(&root.section("admin")),
         drain_deadline: edges::drain_deadline(&root.section("run")),
         kafka,
@@ -106,11 +109,14 @@ fn check_sizes(reading: &Reading<'_>, parts: &Parts) {
 }
 
 fn check_listeners(reading: &Reading<'_>, parts: &Parts) {
-    let admin = parts.admin.listen;
-    let shared = parts.hook.as_ref().is_some_and(|hook| hook.listen == admin && admin.port() != 0);
-    if shared {
-        let found = format!("{}, like hook.listen", admin.show());
-        reading.unfit(KeyPath::of("admin.listen"), found, "an address of its own: metrics are not for everyone");
+    let admin = ("admin.listen", Some(parts.admin.listen), "metrics are not for everyone");
+    let ingest = ("ingest.listen", parts.ingest.as_ref().map(|ingest| ingest.edge.listen), "each has its own callers");
+    let hook = ("hook.listen", parts.hook.as_ref().map(|hook| hook.edge.listen));
+    let pairs = [(admin, hook), (ingest, hook), (admin, (ingest.0, ingest.1))];
+    for ((key, address, why), (other, taken)) in pairs {
+        let Some(address) = address.filter(|address| address.port() != 0 && Some(*address) == taken) else { continue };
+        let found = format!("{}, like {other}", address.show());
+        reading.unfit(KeyPath::of(key), found, format!("an address of its own: {why}"));
     }
 }
 
@@ -122,7 +128,7 @@ fn check_lanes_used(reading: &Reading<'_>, parts: &Parts) {
 }
 
 /// None if any part misses something, which has noted why.
-fn build(parts: Parts, hook: Option<Hook>) -> Option<Config> {
+fn build(parts: Parts, hook: Option<Hook>, ingest: Option<Ingest>) -> Option<Config> {
     let kafka = parts.kafka;
     let shared =
         Shared { missive: &parts.missive, namespace: &kafka.namespace, bounds: parts.bounds, horizons: parts.horizons };
@@ -132,7 +138,7 @@ fn build(parts: Parts, hook: Option<Hook>) -> Option<Config> {
     let missive: Missive = parts.missive.missive?;
     let sources: Vec<Source> = parts.sources.sources;
     let (intake, admin, drain_deadline) = (parts.intake, parts.admin, parts.drain_deadline);
-    Some(Config { kafka, missive, lanes, sources, intake, hook, admin, drain_deadline })
+    Some(Config { kafka, missive, lanes, sources, intake, hook, ingest, admin, drain_deadline })
 }
 
 /// What all lanes are told.

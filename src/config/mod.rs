@@ -7,14 +7,17 @@
 
 mod channels;
 mod check;
+mod edge;
 mod edges;
 mod fault;
 mod formats;
+mod gates;
 mod kafka;
 mod lane;
 mod librdkafka;
 mod matches;
 mod missive;
+mod network;
 mod presets;
 mod raw;
 mod secrets;
@@ -28,6 +31,7 @@ use std::fmt;
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -36,11 +40,13 @@ use thiserror::Error;
 use toml::de::DeTable;
 use zeroize::Zeroizing;
 
-use crate::hook::Door;
+use crate::hook::ingest::Gate;
+use crate::hook::{Door, Secret};
 use crate::lane::Policy;
 use crate::route::Source;
 
 pub use fault::{Fault, Faults, KeyPath, Problem, Warning};
+pub use network::Network;
 pub use raw::KnownKey;
 pub use secrets::Environment;
 pub use syntax::SyntaxFault;
@@ -136,6 +142,8 @@ pub struct Config {
     pub intake: Intake,
     /// None: no public listener at all.
     pub hook: Option<Hook>,
+    /// None: no source takes anything this way.
+    pub ingest: Option<Ingest>,
     pub admin: Admin,
     /// The longest a drain may take before what is left is left to a successor.
     pub drain_deadline: Duration,
@@ -217,16 +225,69 @@ pub struct Intake {
     pub dedupe_keys_max: usize,
 }
 
+/// What holds for every connection to a listener that strangers can reach.
 #[derive(Clone, Debug)]
-pub struct Hook {
+pub struct Edge {
     pub listen: SocketAddr,
+    /// None: plain HTTP.
+    pub tls: Option<Tls>,
     pub body_bytes_max: usize,
+    /// From the first byte of a head to its last, and for a TLS handshake.
+    pub head_timeout: Duration,
     /// Reading a body takes no longer than this.
     pub body_timeout: Duration,
+    /// Between two requests.
+    pub idle_timeout: Duration,
+    /// A write waits for its reader no longer than this.
+    pub write_timeout: Duration,
+    pub requests_per_connection_max: usize,
+    pub connections_max: usize,
+    pub connections_per_address_max: usize,
+    /// Bytes of all bodies that are being read or held.
+    pub bodies_bytes_max: usize,
+    /// Of one address.
+    pub requests_per_minute: NonZeroU32,
+    /// Of one address: requests that failed to prove what they said.
+    pub failures_per_minute: NonZeroU32,
+    /// Whose `X-Forwarded-For` is believed.
+    pub proxies: Vec<Network>,
+}
+
+/// Files with what a TLS server shows; read again when they change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tls {
+    pub certificates: PathBuf,
+    pub key: PathBuf,
+}
+
+/// The way in for webhooks.
+#[derive(Clone, Debug)]
+pub struct Hook {
+    pub edge: Edge,
     /// Kafka must acknowledge within this, or the answer is 503.
     pub kafka_timeout: Duration,
-    pub connections_max: usize,
+    /// Whether replies carry the webhook as Missive wrote it.
+    pub raw: Raw,
+    /// Names of signature headers, lowercase, in the order in which they count.
+    pub signature_headers: Vec<Box<str>>,
     pub doors: Vec<Door>,
+}
+
+/// What is kept of a webhook besides what is understood.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Raw {
+    Dropped,
+    Kept,
+}
+
+/// The way in for those who can't write to Kafka.
+#[derive(Clone, Debug)]
+pub struct Ingest {
+    pub edge: Edge,
+    pub kafka_timeout: Duration,
+    /// The bearer token; none only where every gate has a signature.
+    pub token: Option<Secret>,
+    pub gates: Vec<Gate>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

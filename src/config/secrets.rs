@@ -10,11 +10,14 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Component, Path, PathBuf};
 
 use thiserror::Error;
+use toml::de::DeValue;
 use zeroize::Zeroizing;
 
 use super::TokenSource;
 use super::fault::{KeyPath, REDACTED, quoted};
 use super::raw::{Reading, Section, found};
+use super::value::Value;
+use crate::event::Timestamp;
 use crate::hook::Secret;
 use crate::missive::Token;
 
@@ -96,28 +99,100 @@ fn token_inline(section: &Section<'_>, text: &str) -> Option<Credential> {
     Some(Credential { key, source: TokenSource::Inline(token.clone()), token })
 }
 
-/// The webhook secrets that `section` names. None only with a fault noted; empty only where it says so.
+/// The webhook secrets that `section` names, those that prove for ever first. None only with a fault noted; empty only where
+/// it says so.
 pub(super) fn hook_secrets(section: &Section<'_>, environment: &Environment) -> Option<Vec<Secret>> {
-    let files = texts(section, "secret_files", quoted_path);
+    let active = labelled_secrets(section, "secret_files", environment);
+    let former = former_secrets(section, environment);
     let inline = texts(section, "insecure_inline_secrets", |_| REDACTED.to_owned());
     let unsigned = section.or("insecure_unsigned", false);
-    let count = files.as_ref()?.len() + inline.as_ref()?.len();
-    if count == 0 && !unsigned {
+    let named = ["secret_files", "former_secret_files", "insecure_inline_secrets"];
+    let any =
+        named.iter().any(|key| section.value(key).and_then(DeValue::as_array).is_some_and(|list| !list.is_empty()));
+    if !any && !unsigned && active.is_some() && inline.is_some() {
         section.reading().missing(section.at("secret_files"), HOOK_SECRETS_WANTED);
         return None;
     }
-    if count > 0 && unsigned {
+    if any && unsigned {
         section.unfit("insecure_unsigned", "true", "false beside secrets: an unsigned request would pass by them");
         return None;
     }
-    let from_files = files?.into_iter().map(|(key, path)| {
-        let (path, text) = secret_file(section.reading(), &key, path, environment)?;
-        parse_secret(section, key, &text, &quoted(&path.to_string_lossy()))
+    let from_config = inline?.into_iter().enumerate().map(|(at, (key, text))| {
+        Some(parse_secret(section, key, text, REDACTED)?.labelled(&format!("inline-{}", at + 1)))
     });
-    let from_config = inline?.into_iter().map(|(key, text)| parse_secret(section, key, text, REDACTED));
+    // Collected first: every fault is told, not only the first.
+    let from_config: Vec<Option<Secret>> = from_config.collect();
+    let from_config: Option<Vec<Secret>> = from_config.into_iter().collect();
+    let (active, former) = (active?, former?);
+    let all = [active, from_config?, former].concat();
+    Some(unique(all))
+}
+
+/// Secrets that prove until a moment: what is being replaced.
+fn former_secrets(section: &Section<'_>, environment: &Environment) -> Option<Vec<Secret>> {
+    let until = section.optional::<Timestamp>("former_until");
+    let former = labelled_secrets(section, "former_secret_files", environment)?;
+    if former.is_empty() {
+        return Some(former);
+    }
+    if until.is_none() && !section.has("former_until") {
+        let wanted = "the moment from which they prove nothing, such as \"2030-01-31T12:00:00Z\"";
+        section.reading().missing(section.at("former_until"), wanted);
+    }
+    let until = until?;
+    Some(former.into_iter().map(|secret| secret.until(until)).collect())
+}
+
+/// Secrets from an array of files, each labelled with its file's name. None only with a fault noted.
+pub(super) fn labelled_secrets(
+    section: &Section<'_>,
+    key: &'static str,
+    environment: &Environment,
+) -> Option<Vec<Secret>> {
+    let from_files = texts(section, key, quoted_path)?.into_iter().map(|(key, path)| {
+        let (path, text) = secret_file(section.reading(), &key, path, environment)?;
+        let secret = parse_secret(section, key, &text, &quoted(&path.to_string_lossy()))?;
+        Some(secret.labelled(&path.file_name().unwrap_or_default().to_string_lossy()))
+    });
     // Collected first: every file's fault is told, not only that of the first.
-    let secrets: Vec<Option<Secret>> = from_files.chain(from_config).collect();
+    let secrets: Vec<Option<Secret>> = from_files.collect();
     secrets.into_iter().collect()
+}
+
+/// Labels are for counting: two secrets never count as one.
+fn unique(secrets: Vec<Secret>) -> Vec<Secret> {
+    let mut taken = std::collections::HashSet::new();
+    let label = |secret: Secret| {
+        let own = secret.label().to_owned();
+        let free = (1_usize..).map(|number| if number == 1 { own.clone() } else { format!("{own}-{number}") });
+        let label = free.into_iter().find(|label| taken.insert(label.clone())).unwrap_or(own);
+        secret.labelled(&label)
+    };
+    secrets.into_iter().map(label).collect()
+}
+
+/// The secret in the file that `key` names. None if the key isn't there, or with a fault noted.
+pub(super) fn secret(section: &Section<'_>, key: &'static str, environment: &Environment) -> Option<Secret> {
+    let path = section.secret(key)?;
+    let (path, text) = secret_file(section.reading(), &section.at(key), path, environment)?;
+    parse_secret(section, section.at(key), &text, &quoted(&path.to_string_lossy()))
+}
+
+impl Value for Timestamp {
+    const NOUN: &'static str = "a moment";
+
+    fn wanted() -> String {
+        "a moment such as \"2030-01-31T12:00:00Z\"".to_owned()
+    }
+
+    fn parse(value: &DeValue<'_>) -> Option<Self> {
+        Self::parse_rfc3339(value.as_str()?)
+    }
+
+    fn show(&self) -> String {
+        let shown = i64::try_from(self.as_millis()).ok().and_then(|at| jiff::Timestamp::from_millisecond(at).ok());
+        format!("{:?}", shown.map(|at| at.to_string()).unwrap_or_default())
+    }
 }
 
 const HOOK_SECRETS_WANTED: &str = "files with the channel's webhook secrets such as [\"/etc/missived/secrets/ops-hook\"], \

@@ -10,12 +10,15 @@ use std::time::Duration;
 use super::channels::ChannelPart;
 use super::fault::{KeyPath, one_of, quoted};
 use super::formats::{format, handling, kind};
+use super::gates::gate;
 use super::matches::{Matches, matches};
 use super::presets::with_preset;
 use super::raw::Section;
+use super::secrets::Environment;
 use super::timing::{FLAP, Timings, flap};
 use super::value::{FormatWord, Name, Size, Topics, Value as _};
 use crate::event::{Handling, Kind, Urgency};
+use crate::hook::ingest::Gate;
 use crate::lane::policy::{Flap, RoutePolicy};
 use crate::route::{After, Never, Rule, Source, Start, Takes, Test, unreachable};
 
@@ -27,6 +30,7 @@ const INTERNAL_TOPICS: [&str; 4] = ["ledger", "state", "replies", "dead-letters"
 pub(super) struct SourcesPart {
     pub sources: Vec<Source>,
     pub routes: Vec<RoutePart>,
+    pub gates: Vec<Gate>,
 }
 
 pub(super) struct RoutePart {
@@ -46,7 +50,12 @@ struct Defaults {
 }
 
 /// The sources of the file. `namespace` is what internal topics begin with.
-pub(super) fn sources(root: &Section<'_>, channels: &[ChannelPart], namespace: &str) -> SourcesPart {
+pub(super) fn sources(
+    root: &Section<'_>,
+    channels: &[ChannelPart],
+    namespace: &str,
+    environment: &Environment,
+) -> SourcesPart {
     let named = root.named("sources").into_iter().map(|(name, section)| (name, with_preset(section)));
     let named: Vec<_> = named.collect();
     if named.is_empty() {
@@ -58,6 +67,9 @@ pub(super) fn sources(root: &Section<'_>, channels: &[ChannelPart], namespace: &
     for (name, section) in &named {
         let source = source(name, section, channels, &mut all.routes);
         check_topic(section, name, namespace, &mut topics);
+        let topic = source.first().map(|source| &*source.topic);
+        let word = section.value("format").and_then(FormatWord::parse);
+        all.gates.extend(gate(name, topic, word, &section.section("ingest"), environment));
         all.sources.extend(source);
     }
     check_route_names(root, &named);

@@ -8,9 +8,9 @@ use std::collections::HashMap;
 
 use super::Door;
 use super::head::{Head, Headers, Protocol};
-use super::proof::{Proving, Visitor};
+use super::proof::{Locks, Proving};
 use super::refusal::Refusal;
-use super::signature::Signature;
+use super::signature::{self, Signature};
 
 const PREFIX: &str = "/hooks/";
 
@@ -21,58 +21,82 @@ const TRANSFER_ENCODING: &str = "transfer-encoding";
 /// All ways in.
 #[derive(Debug)]
 pub struct Doors {
-    by_channel: HashMap<Box<str>, Door>,
+    by_channel: HashMap<Box<str>, Entrance>,
+    /// For doors that don't exist: opened by nothing.
+    nowhere: Locks,
     body_bytes_max: usize,
+    signature_headers: Vec<Box<str>>,
+}
+
+#[derive(Debug)]
+struct Entrance {
+    door: Door,
+    locks: Locks,
 }
 
 impl Doors {
     /// Bodies over `body_bytes_max` bytes are refused at every door.
     pub fn new(doors: impl IntoIterator<Item = Door>, body_bytes_max: usize) -> Self {
-        let by_channel = doors.into_iter().map(|door| (door.channel.clone(), door)).collect();
-        Self { by_channel, body_bytes_max }
+        let doors: Vec<Door> = doors.into_iter().collect();
+        // As many MACs at every door, one that doesn't exist included: none is faster than another.
+        let width = doors.iter().map(|door| door.secrets.len()).max().unwrap_or(0).max(1);
+        let entrance = |door: Door| (door.channel.clone(), Entrance { locks: Locks::new(&door.secrets, width), door });
+        Self {
+            by_channel: doors.into_iter().map(entrance).collect(),
+            nowhere: Locks::new(&[], width),
+            body_bytes_max,
+            signature_headers: signature::HEADERS.map(Box::from).to_vec(),
+        }
+    }
+
+    /// With other names for the signature's header, lowercase, in the order in which they count.
+    pub fn with_signature_headers(mut self, names: Vec<Box<str>>) -> Self {
+        self.signature_headers = names;
+        self
     }
 
     /// Judges the head of a request; the body is to be shown to what comes back.
     pub fn admit(&self, head: &Head<'_>) -> Result<Proving<'_>, Refusal> {
-        http_1_1_for_one_host(head)?;
+        one_host(head)?;
         let channel = channel(head.path).ok_or(Refusal::Path)?;
-        if head.method != "POST" {
-            return Err(Refusal::Method);
+        post(head)?;
+        length(&head.headers, self.body_bytes_max)?;
+        let entrance = self.by_channel.get(channel);
+        if let Some(open) = entrance.filter(|entrance| entrance.door.secrets.is_empty()) {
+            return Ok(Proving::unsigned_by_config(&open.door, &open.locks, self.body_bytes_max));
         }
-        self.length(&head.headers)?;
-        match self.by_channel.get(channel) {
-            Some(door) if door.secrets.is_empty() => Ok(Proving::unsigned_by_config(door, self.body_bytes_max)),
-            Some(door) => self.signed(Visitor::Known(door), &head.headers),
-            None => self.signed(Visitor::Unknown, &head.headers),
-        }
+        let signature = Signature::claimed(&head.headers, &self.signature_headers)?;
+        let locks = entrance.map_or(&self.nowhere, |entrance| &entrance.locks);
+        Ok(Proving::signed(entrance.map(|entrance| &entrance.door), locks, signature, self.body_bytes_max))
     }
 
     /// The channel that a path names, if there is such a one: a label that strangers can't invent values for.
     pub fn known(&self, path: &str) -> Option<&Door> {
-        self.by_channel.get(channel(path)?)
-    }
-
-    fn signed<'d>(&self, visitor: Visitor<'d>, headers: &Headers<'_>) -> Result<Proving<'d>, Refusal> {
-        let signature = Signature::claimed(headers)?;
-        Ok(Proving::signed(visitor, signature, self.body_bytes_max))
-    }
-
-    fn length(&self, headers: &Headers<'_>) -> Result<(), Refusal> {
-        if headers.all(TRANSFER_ENCODING).next().is_some() {
-            return chunked_and_nothing_else(headers);
-        }
-        let mut lengths = headers.all(CONTENT_LENGTH);
-        let Some(length) = lengths.next() else { return Ok(()) };
-        let length = std::str::from_utf8(length).ok().and_then(|length| length.parse::<u64>().ok());
-        let (Some(length), None) = (length, lengths.next()) else { return Err(Refusal::Framing) };
-        match usize::try_from(length) {
-            Ok(length) if length <= self.body_bytes_max => Ok(()),
-            Ok(_) | Err(_) => Err(Refusal::TooLarge),
-        }
+        self.by_channel.get(channel(path)?).map(|entrance| &entrance.door)
     }
 }
 
-fn http_1_1_for_one_host(head: &Head<'_>) -> Result<(), Refusal> {
+/// The body's length is told once and is not over `bytes_max`, or comes in chunks.
+pub(super) fn length(headers: &Headers<'_>, bytes_max: usize) -> Result<(), Refusal> {
+    if headers.all(TRANSFER_ENCODING).next().is_some() {
+        return chunked_and_nothing_else(headers);
+    }
+    let mut lengths = headers.all(CONTENT_LENGTH);
+    let Some(length) = lengths.next() else { return Ok(()) };
+    let length = std::str::from_utf8(length).ok().and_then(|length| length.parse::<u64>().ok());
+    let (Some(length), None) = (length, lengths.next()) else { return Err(Refusal::Framing) };
+    match usize::try_from(length) {
+        Ok(length) if length <= bytes_max => Ok(()),
+        Ok(_) | Err(_) => Err(Refusal::TooLarge),
+    }
+}
+
+pub(super) fn post(head: &Head<'_>) -> Result<(), Refusal> {
+    if head.method == "POST" { Ok(()) } else { Err(Refusal::Method) }
+}
+
+/// HTTP/1.1, and one host.
+pub(super) fn one_host(head: &Head<'_>) -> Result<(), Refusal> {
     if head.protocol != Protocol::Http11 {
         return Err(Refusal::Version);
     }

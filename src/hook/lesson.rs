@@ -4,7 +4,7 @@
 //! are there now, so one without [`MUTE_LABEL`] says that the conversation is not muted.
 
 use super::payload::Heard;
-use super::reply::ReplyRecord;
+use super::reply::{Label, ReplyRecord};
 use crate::event::Timestamp;
 use crate::event::frame::{Learned, Lesson};
 
@@ -34,14 +34,15 @@ impl ReplyRecord {
         match self.rule.as_ref()?.kind.as_deref()? {
             "conversation_closed" => Some(Learned::Closed),
             "conversation_reopened" => Some(Learned::Reopened),
-            "label_change" => self.conversation.shared_labels.as_deref().map(muted),
+            "label_change" => self.conversation.labels.as_deref().map(muted),
             _ => None,
         }
     }
 }
 
-fn muted(labels: &[Box<str>]) -> Learned {
-    match labels.iter().any(|label| label.eq_ignore_ascii_case(MUTE_LABEL)) {
+fn muted(labels: &[Label]) -> Learned {
+    let named = |label: &Label| label.name.as_deref().is_some_and(|name| name.eq_ignore_ascii_case(MUTE_LABEL));
+    match labels.iter().any(named) {
         true => Learned::Muted,
         false => Learned::Unmuted,
     }

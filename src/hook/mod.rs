@@ -2,28 +2,35 @@
 //!
 //! [`Doors::admit`] judges the head, [`Proving`] runs the MAC over the body, [`Proving::finish`] makes a [`Verified`] body or
 //! refuses, and [`hear`] takes nothing but that. What is heard becomes a [`ReplyRecord`] for Kafka and, often, a lesson for
-//! the lane. Pure: sockets, deadlines and Kafka are `shell::hook`'s.
+//! the lane. [`Framing`] watches a connection for heads that could be read in two ways. [`ingest`] is the same for those who
+//! can't write to Kafka. Pure: sockets, deadlines and Kafka are the shell's.
 
 mod admission;
+mod framing;
 mod head;
+pub mod ingest;
 mod lesson;
 mod payload;
+mod plain;
 mod proof;
 mod refusal;
 mod replay;
 mod reply;
 mod signature;
 
+use crate::event::Timestamp;
 use crate::missive::ChannelType;
 
 pub use admission::Doors;
+pub use framing::{At, Framed, Framing};
 pub use head::{Head, Headers, Protocol};
 pub use lesson::MUTE_LABEL;
 pub use payload::{Heard, ID_BYTES_MAX, hear};
-pub use proof::{Body, Proven, Proving, Verified};
+pub use proof::{Body, Proven, ProvenBy, Proving, Verified};
 pub use refusal::{Outward, Refusal, Unauthentic};
-pub use replay::ReplayKey;
-pub use reply::{Author, Conversation, Kind, ReplyRecord, Rule, VERSION};
+pub use replay::{HEADER as REPLAY_HEADER, ReplayKey};
+pub use reply::{Author, Conversation, Kind, Label, ReplyRecord, Rule, VERSION};
+pub use signature::HEADERS as SIGNATURE_HEADERS;
 
 /// One channel's way in: `POST /hooks/<channel>`.
 #[derive(Clone, Debug)]
@@ -39,25 +46,53 @@ pub struct Door {
 
 /// A webhook secret: the UTF-8 bytes of the HMAC key. Redacted in `Debug`, wiped on drop.
 #[derive(Clone, zeroize::Zeroize, zeroize::ZeroizeOnDrop)]
-pub struct Secret(Vec<u8>);
+pub struct Secret {
+    key: Vec<u8>,
+    #[zeroize(skip)]
+    label: Box<str>,
+    #[zeroize(skip)]
+    until: Option<Timestamp>,
+}
 
 impl Secret {
     /// One trailing line end is not part of a secret; an empty one is none.
     pub fn parse(text: &str) -> Option<Self> {
         let secret = text.strip_suffix('\n').unwrap_or(text);
         let secret = secret.strip_suffix('\r').unwrap_or(secret);
-        (!secret.is_empty()).then(|| Self(secret.as_bytes().to_vec()))
+        let key = secret.as_bytes().to_vec();
+        (!key.is_empty()).then(|| Self { key, label: "secret".into(), until: None })
+    }
+
+    /// With the name under which its proofs are counted.
+    pub fn labelled(mut self, label: &str) -> Self {
+        self.label = label.into();
+        self
+    }
+
+    /// Proves nothing from this moment on.
+    pub fn until(mut self, until: Timestamp) -> Self {
+        self.until = Some(until);
+        self
+    }
+
+    /// The name under which its proofs are counted; not a secret.
+    pub fn label(&self) -> &str {
+        &self.label
+    }
+
+    pub fn is_active(&self, now: Timestamp) -> bool {
+        self.until.is_none_or(|until| now < until)
     }
 
     /// The key bytes, for the MAC and nothing else.
     pub fn expose(&self) -> &[u8] {
-        &self.0
+        &self.key
     }
 }
 
 impl std::fmt::Debug for Secret {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Secret(redacted)")
+        write!(f, "Secret({}, redacted)", self.label)
     }
 }
 
@@ -83,6 +118,6 @@ mod tests {
         for text in ["s3cr3t", "s3cr3t\n", "s3cr3t\r\n"] {
             assert_eq!(Secret::parse(text).expect("a secret").expose(), b"s3cr3t", "{text:?}");
         }
-        assert_eq!(format!("{:?}", door("ops", &["s3cr3t"]).secrets), "[Secret(redacted)]");
+        assert_eq!(format!("{:?}", door("ops", &["s3cr3t"]).secrets), "[Secret(secret, redacted)]");
     }
 }

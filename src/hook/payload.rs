@@ -7,12 +7,16 @@ use serde_json::Value;
 
 use super::proof::{Body, Verified};
 use super::refusal::Refusal;
-use super::reply::{Author, BY_CONVERSATION, Conversation, Kind, ReplyRecord, Rule};
+use super::reply::{Author, BY_CONVERSATION, Conversation, Kind, Label, ReplyRecord, Rule, Times};
+use crate::event::Timestamp;
 use crate::hook::Door;
 use crate::missive::RoutingKey;
 
 /// The longest id that is taken, in bytes.
 pub const ID_BYTES_MAX: usize = 512;
+
+/// The route that stands in the routing keys of roll-ups.
+const ROLLUP_ROUTE: &str = "rollup";
 
 /// What came in.
 #[derive(Debug)]
@@ -26,46 +30,48 @@ pub enum Heard {
 }
 
 /// Reads a proven body.
-pub fn hear(door: &Door, body: &Verified<Body>) -> Result<Heard, Refusal> {
+pub fn hear(now: Timestamp, door: &Door, body: &Verified<Body>) -> Result<Heard, Refusal> {
     let root: Value = serde_json::from_slice(body.get().bytes()).map_err(|_| Refusal::Unreadable)?;
     if let Some(rule) = root.get("rule").filter(|rule| rule.is_object()) {
-        return rule_fired(door, &root, rule).map(Heard::Rule);
+        return rule_fired(now, door, &root, rule).map(Heard::Rule);
     }
     let message = &root["message"];
     if message.get("id").is_none_or(Value::is_null) {
         return Ok(Heard::Probe);
     }
-    sent(door, &root, message).map(Heard::Reply)
+    sent(now, door, &root, message).map(Heard::Reply)
 }
 
-fn sent(door: &Door, root: &Value, message: &Value) -> Result<ReplyRecord, Refusal> {
+fn sent(now: Timestamp, door: &Door, root: &Value, message: &Value) -> Result<ReplyRecord, Refusal> {
     let message_id = strict_id(message)?.ok_or(Refusal::Unreadable)?;
-    let record = record(door, root, message);
-    let kind = if first_of_its_conversation(root) { Kind::New } else { Kind::Reply };
+    let record = record(now, door, root, message);
     let routing_key = echoed(message, "to_fields").or_else(|| by_conversation(root));
+    let kind = kind(root, routing_key.as_deref());
     Ok(ReplyRecord { kind, message_id: Some(message_id), routing_key, ..record })
 }
 
-fn rule_fired(door: &Door, root: &Value, rule: &Value) -> Result<ReplyRecord, Refusal> {
+fn rule_fired(now: Timestamp, door: &Door, root: &Value, rule: &Value) -> Result<ReplyRecord, Refusal> {
     let subject =
         ["message", "latest_message", "comment"].into_iter().find_map(|key| root.get(key)).unwrap_or(&Value::Null);
     let message_id = strict_id(subject)?;
     let ours = |field| echoed(subject, field).filter(|key| RoutingKey::route(key).is_some());
     let routing_key = ours("to_fields").or_else(|| ours("from_field"));
     let rule = Rule { id: text(rule, "id"), description: text(rule, "description"), kind: text(rule, "type") };
-    let record = record(door, root, subject);
+    let record = record(now, door, root, subject);
     let routing_key = routing_key.or_else(|| by_conversation(root));
     Ok(ReplyRecord { message_id, rule: Some(rule), routing_key, ..record })
 }
 
 /// All that a reply and a rule say alike.
-fn record(door: &Door, root: &Value, message: &Value) -> ReplyRecord {
+fn record(now: Timestamp, door: &Door, root: &Value, message: &Value) -> ReplyRecord {
+    let time = |key: &str| message[key].as_i64();
     let (author, conversation) = (&message["author"], &root["conversation"]);
     ReplyRecord {
         kind: Kind::Rule,
         channel: door.channel.clone(),
         message_id: None,
         body: text(message, "body"),
+        written_in: door.kind,
         author: Author { id: text(author, "id"), email: text(author, "email"), name: text(author, "name") },
         alias: message["from_field"].clone(),
         recipients: list(message, "to_fields"),
@@ -73,12 +79,25 @@ fn record(door: &Door, root: &Value, message: &Value) -> ReplyRecord {
             id: id(conversation),
             subject: text(conversation, "subject"),
             web_url: text(conversation, "web_url"),
-            shared_labels: conversation.get("shared_labels").and_then(Value::as_array).map(|labels| names(labels)),
+            labels: conversation.get("shared_labels").and_then(Value::as_array).map(|given| labels(given)),
         },
         attachments: list(message, "attachments"),
         routing_key: None,
-        delivered_at: message["delivered_at"].as_i64(),
+        times: Times {
+            delivered_at: time("delivered_at"),
+            created_at: time("created_at"),
+            updated_at: time("updated_at"),
+            received_at: now,
+        },
         rule: None,
+    }
+}
+
+fn kind(root: &Value, routing_key: Option<&str>) -> Kind {
+    match routing_key.and_then(RoutingKey::route) {
+        Some(ROLLUP_ROUTE) => Kind::Rollup,
+        Some(_) | None if first_of_its_conversation(root) => Kind::New,
+        Some(_) | None => Kind::Reply,
     }
 }
 
@@ -120,8 +139,8 @@ fn list(of: &Value, key: &str) -> Vec<Value> {
     of.get(key).and_then(Value::as_array).cloned().unwrap_or_default()
 }
 
-fn names(labels: &[Value]) -> Vec<Box<str>> {
-    labels.iter().filter_map(|label| text(label, "name")).collect()
+fn labels(given: &[Value]) -> Vec<Label> {
+    given.iter().map(|label| Label { id: text(label, "id"), name: text(label, "name") }).collect()
 }
 
 #[cfg(test)]
@@ -131,10 +150,11 @@ mod tests {
     use super::super::tests::door;
     use super::super::{Doors, Head, Protocol};
     use super::*;
-    use crate::event::Timestamp;
     use crate::event::frame::Learned;
 
     const CONVERSATION: &str = "aaaaaaaa-bbbb-4ccc-8ddd-eeeeeeeeeeee";
+
+    const NOW: Timestamp = Timestamp::from_millis(1_795_317_120_000);
 
     fn heard(body: &[u8]) -> Result<Heard, Refusal> {
         let doors = Doors::new([door("ops", &[])], 1 << 20);
@@ -142,8 +162,8 @@ mod tests {
         let head = Head { protocol: Protocol::Http11, method: "POST", path: "/hooks/ops", headers };
         let mut proving = doors.admit(&head)?;
         proving.push(body)?;
-        let proven = proving.finish()?;
-        hear(proven.door, &proven.body)
+        let proven = proving.finish(NOW)?;
+        hear(NOW, proven.door, &proven.body)
     }
 
     fn heard_json(body: &Value) -> Heard {
@@ -171,16 +191,16 @@ mod tests {
     #[test]
     fn the_documented_webhook_becomes_a_whole_record() {
         let Heard::Reply(record) = heard_json(&documented()) else { panic!("not a reply") };
-        let value: Value = serde_json::from_slice(&record.to_json()).expect("JSON");
+        let value: Value = serde_json::from_slice(&record.to_json(None)).expect("JSON");
         let wanted = json!({
             "kind": "reply", "channel": "ops", "message_id": "0f0e0d0c-1111-4222-8333-444444444444", "body": "ack",
-            "author": {"id": "99999999-0000-4000-8000-000000000001", "email": "a@example.com", "name": "Ann"},
+            "text": "ack", "html": null, "author": {"id": "99999999-0000-4000-8000-000000000001", "email": "a@example.com", "name": "Ann"},
             "alias": {"id": "ops", "name": "Ops", "username": "ops"},
             "recipients": [{"id": "alerts/orders-v2/lag", "name": "payments", "username": "payments"}],
             "conversation": {"id": CONVERSATION, "subject": "orders-v2 lag",
-                "web_url": "https://mail.missiveapp.com/#inbox/conversations/x"},
+                "web_url": "https://mail.missiveapp.com/#inbox/conversations/x", "labels": []},
             "attachments": [], "routing_key": "alerts/orders-v2/lag", "route": "alerts", "entity": "orders-v2/lag",
-            "delivered_at": 1_790_000_100
+            "delivered_at": 1_790_000_100, "created_at": null, "updated_at": null, "received_at_ms": NOW.as_millis()
         });
         assert_eq!(value, wanted);
         assert_eq!(record.key(), Some("alerts/orders-v2/lag"));
@@ -275,7 +295,7 @@ mod tests {
         let body = json!({"rule": {"id": "r", "description": "on close", "type": "conversation_closed"},
             "conversation": {"id": CONVERSATION}});
         let Heard::Rule(record) = heard_json(&body) else { panic!("not a rule") };
-        let value: Value = serde_json::from_slice(&record.to_json()).expect("JSON");
+        let value: Value = serde_json::from_slice(&record.to_json(None)).expect("JSON");
         assert_eq!(value["rule"], json!({"id": "r", "description": "on close", "type": "conversation_closed"}));
         assert_eq!(
             (record.message_id.as_deref(), record.key()),

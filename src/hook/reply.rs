@@ -2,12 +2,17 @@
 //!
 //! The key is what Missive echoes of what we sent (`to_fields[0].id`), so all replies to one conversation of ours are in one
 //! partition, in order; without it, `conversation:<id>`. The format is public: names only get added, `missived-version` counts
-//! the changes that aren't additions. Absent texts are `null`, absent lists empty.
+//! the changes that aren't additions. Absent texts are `null`, absent lists empty. `docs/replies.md` describes it, and a test
+//! holds the two together.
 
-use serde::Serialize;
+use std::borrow::Cow;
+
+use serde::{Serialize, Serializer};
 use serde_json::Value;
 
-use crate::missive::RoutingKey;
+use super::plain::plain;
+use crate::event::Timestamp;
+use crate::missive::{ChannelType, RoutingKey};
 
 /// The version of the JSON, as the header `missived-version` tells it.
 pub const VERSION: &str = "1";
@@ -23,8 +28,21 @@ pub enum Kind {
     New,
     /// A person answered.
     Reply,
+    /// A person answered a roll-up.
+    Rollup,
     /// A rule of Missive's fired.
     Rule,
+}
+
+impl Kind {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::New => "new",
+            Self::Reply => "reply",
+            Self::Rollup => "rollup",
+            Self::Rule => "rule",
+        }
+    }
 }
 
 /// One record of the replies topic.
@@ -35,7 +53,10 @@ pub struct ReplyRecord {
     pub channel: Box<str>,
     /// None only for a rule about a conversation as a whole.
     pub message_id: Option<Box<str>>,
+    /// As Missive sent it.
     pub body: Option<Box<str>>,
+    /// What `body` is written in.
+    pub written_in: ChannelType,
     /// The Missive user.
     pub author: Author,
     /// The sender identity that was chosen (`from_field`), as Missive writes it.
@@ -47,10 +68,18 @@ pub struct ReplyRecord {
     pub attachments: Vec<Value>,
     /// Where it belongs; the Kafka key.
     pub routing_key: Option<Box<str>>,
-    /// Unix seconds.
-    pub delivered_at: Option<i64>,
+    pub times: Times,
     /// For [`Kind::Rule`].
     pub rule: Option<Rule>,
+}
+
+/// Missive's times in Unix seconds, and ours.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Times {
+    pub delivered_at: Option<i64>,
+    pub created_at: Option<i64>,
+    pub updated_at: Option<i64>,
+    pub received_at: Timestamp,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -65,9 +94,15 @@ pub struct Conversation {
     pub id: Option<Box<str>>,
     pub subject: Option<Box<str>>,
     pub web_url: Option<Box<str>>,
-    /// Names of its shared labels, where Missive tells them.
-    #[serde(skip)]
-    pub shared_labels: Option<Vec<Box<str>>>,
+    /// Its shared labels, where Missive tells them.
+    #[serde(serialize_with = "listed")]
+    pub labels: Option<Vec<Label>>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Label {
+    pub id: Option<Box<str>>,
+    pub name: Option<Box<str>>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -85,6 +120,8 @@ struct Json<'a> {
     channel: &'a str,
     message_id: Option<&'a str>,
     body: Option<&'a str>,
+    text: Option<Cow<'a, str>>,
+    html: Option<&'a str>,
     author: &'a Author,
     alias: &'a Value,
     recipients: &'a [Value],
@@ -94,8 +131,13 @@ struct Json<'a> {
     route: Option<&'a str>,
     entity: Option<&'a str>,
     delivered_at: Option<i64>,
+    created_at: Option<i64>,
+    updated_at: Option<i64>,
+    received_at_ms: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     rule: Option<&'a Rule>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    raw: Option<&'a str>,
 }
 
 impl ReplyRecord {
@@ -115,18 +157,22 @@ impl ReplyRecord {
             ("content-type", "application/json"),
             ("missived-version", VERSION),
             ("missived-channel", self.channel.as_ref()),
+            ("missived-kind", self.kind.as_str()),
         ];
         fixed.into_iter().chain(self.message_id.as_deref().map(|id| ("missived-message-id", id)))
     }
 
-    /// The Kafka value.
-    pub fn to_json(&self) -> Vec<u8> {
+    /// The Kafka value; with `raw`, the webhook as Missive wrote it.
+    pub fn to_json(&self, raw: Option<&str>) -> Vec<u8> {
         let own = self.own_key().and_then(|key| key.split_once('/'));
+        let (text, html) = self.texts();
         let json = Json {
             kind: self.kind,
             channel: &self.channel,
             message_id: self.message_id.as_deref(),
             body: self.body.as_deref(),
+            text,
+            html,
             author: &self.author,
             alias: &self.alias,
             recipients: &self.recipients,
@@ -135,9 +181,25 @@ impl ReplyRecord {
             routing_key: self.key(),
             route: own.map(|(route, _)| route),
             entity: own.map(|(_, entity)| entity),
-            delivered_at: self.delivered_at,
+            delivered_at: self.times.delivered_at,
+            created_at: self.times.created_at,
+            updated_at: self.times.updated_at,
+            received_at_ms: self.times.received_at.as_millis(),
             rule: self.rule.as_ref(),
+            raw,
         };
         serde_json::to_vec(&json).expect("texts, numbers and JSON values can always be written")
     }
+
+    fn texts(&self) -> (Option<Cow<'_, str>>, Option<&str>) {
+        let body = self.body.as_deref();
+        match self.written_in {
+            ChannelType::Text => (body.map(Cow::Borrowed), None),
+            ChannelType::Html | ChannelType::Email => (body.map(|html| Cow::Owned(plain(html))), body),
+        }
+    }
+}
+
+fn listed<S: Serializer>(labels: &Option<Vec<Label>>, serializer: S) -> Result<S::Ok, S::Error> {
+    labels.as_deref().unwrap_or_default().serialize(serializer)
 }

@@ -1,13 +1,13 @@
 //! The signature a request claims to have: which header counts, and how it is written.
 //!
-//! `X-Hook-Signature` comes before `X-Missive-Signature`; the first one present is the one that must verify. A name that
-//! occurs twice is refused rather than chosen from. The value is 64 hex digits in any case, after an optional `sha256=`.
+//! By default `X-Hook-Signature` comes before `X-Missive-Signature`; the first one present is the one that must verify. A name
+//! that occurs twice is refused rather than chosen from. The value is 64 hex digits in any case, after an optional `sha256=`.
 
 use super::head::Headers;
 use super::refusal::Unauthentic;
 
-/// In the order in which they count.
-const HEADERS: [&str; 2] = ["x-hook-signature", "x-missive-signature"];
+/// Where Missive puts it, in the order in which they count.
+pub const HEADERS: [&str; 2] = ["x-hook-signature", "x-missive-signature"];
 
 const PREFIX: &[u8] = b"sha256=";
 
@@ -16,9 +16,9 @@ const PREFIX: &[u8] = b"sha256=";
 pub(super) struct Signature(pub(super) [u8; 32]);
 
 impl Signature {
-    /// The signature that these headers claim.
-    pub(super) fn claimed(headers: &Headers<'_>) -> Result<Self, Unauthentic> {
-        let first = HEADERS.into_iter().find(|name| headers.all(name).next().is_some());
+    /// The signature that these headers claim, under one of these names.
+    pub(super) fn claimed(headers: &Headers<'_>, names: &[Box<str>]) -> Result<Self, Unauthentic> {
+        let first = names.iter().find(|name| headers.all(name).next().is_some());
         let mut values = headers.all(first.ok_or(Unauthentic::Missing)?);
         match (values.next(), values.next()) {
             (Some(value), None) => Self::parse(value).ok_or(Unauthentic::Malformed),
@@ -29,7 +29,11 @@ impl Signature {
 
     fn parse(value: &[u8]) -> Option<Self> {
         let value = value.trim_ascii();
-        let digits = value.strip_prefix(PREFIX).unwrap_or(value);
+        Self::hex(value.strip_prefix(PREFIX).unwrap_or(value))
+    }
+
+    /// 64 hex digits and nothing else.
+    pub(super) fn hex(digits: &[u8]) -> Option<Self> {
         let (pairs, rest) = digits.as_chunks::<2>();
         let pairs: &[[u8; 2]; 32] = pairs.try_into().ok()?;
         if !rest.is_empty() {
@@ -54,7 +58,8 @@ mod tests {
     const HEX: &str = "8af612fdf00ba7a1ea11cd480eb74a3a05b1bc2d92d7090e2041b2e61a7d676d";
 
     fn claimed(headers: &[(&str, &str)]) -> Result<Signature, Unauthentic> {
-        Signature::claimed(&headers.iter().map(|(name, value)| (*name, value.as_bytes())).collect())
+        let headers = headers.iter().map(|(name, value)| (*name, value.as_bytes())).collect();
+        Signature::claimed(&headers, &HEADERS.map(Box::from))
     }
 
     #[test]

@@ -20,13 +20,15 @@ use tokio::task::JoinHandle as Task;
 use super::clock::{self, Deadline};
 use super::courier::client::{Client, ClientError};
 use super::courier::{self, Tokens};
+use super::edge::TlsError;
 use super::hook::Outlet;
 use super::intake;
 use super::kafka::{
     Installation, InstallationError, Names, TopicError, bounded_producer_config, create_topics, install,
 };
 use super::readiness::{Gate, Readiness, ReadyState, Whole as Readied};
-use super::{admin, hook};
+use super::sockets::Sockets;
+use super::{admin, hook, ingest};
 use crate::config::{self, Config};
 use crate::telemetry::Telemetry;
 
@@ -46,6 +48,8 @@ pub enum DaemonError {
     Installation(InstallationError),
     #[error("kafka: {0}")]
     Kafka(#[from] rdkafka::error::KafkaError),
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     #[error("no thread: {0}")]
     Thread(std::io::Error),
 }
@@ -83,7 +87,8 @@ impl Daemon {
         tracing::info!(version = env!("CARGO_PKG_VERSION"), run = format!("{run:08x}"), "starting");
         let mut servers = Vec::new();
 
-        let admin_listener = listen("admin", config.admin.listen).await?;
+        let mut sockets = Sockets::inherited();
+        let admin_listener = listen(&mut sockets, "admin", config.admin.listen).await?;
         let admin_address = admin_listener.local_addr().unwrap_or(config.admin.listen);
         tracing::info!(address = %admin_address, "admin listening");
         let scrape = {
@@ -97,11 +102,17 @@ impl Daemon {
             stopped.clone(),
         )));
 
-        let doors = match &config.hook {
-            Some(hook) => Some((listen("hook", hook.listen).await?, hook.clone())),
+        let hook = match &config.hook {
+            Some(hook) => Some((listen(&mut sockets, "hook", hook.edge.listen).await?, hook.clone())),
             None => None,
         };
-        let hook_address = doors.as_ref().and_then(|(listener, _)| listener.local_addr().ok());
+        let ingest = match &config.ingest {
+            Some(ingest) => Some((listen(&mut sockets, "ingest", ingest.edge.listen).await?, ingest.clone())),
+            None => None,
+        };
+        drop(sockets);
+        let hook_address = hook.as_ref().and_then(|(listener, _)| listener.local_addr().ok());
+        let doors = Doors { hook, ingest };
         let whole = Whole {
             gates: Gates::new(&readiness, &config),
             readiness: Arc::clone(&readiness),
@@ -196,22 +207,26 @@ impl Gates {
     }
 }
 
-async fn listen(what: &'static str, address: SocketAddr) -> Result<TcpListener, DaemonError> {
-    TcpListener::bind(address).await.map_err(|error| DaemonError::Listen { what, address, error })
+/// The listeners that strangers can reach, bound and not served yet.
+struct Doors {
+    hook: Option<(TcpListener, config::Hook)>,
+    ingest: Option<(TcpListener, config::Ingest)>,
 }
 
-fn supervise(
-    whole: &Whole,
-    doors: Option<(TcpListener, config::Hook)>,
-    stopped: watch::Receiver<bool>,
-    stop: &Arc<Stop>,
-) -> Result<(), DaemonError> {
+async fn listen(sockets: &mut Sockets, what: &'static str, address: SocketAddr) -> Result<TcpListener, DaemonError> {
+    sockets.listen(what, address).await.map_err(|error| DaemonError::Listen { what, address, error })
+}
+
+fn supervise(whole: &Whole, doors: Doors, stopped: watch::Receiver<bool>, stop: &Arc<Stop>) -> Result<(), DaemonError> {
     let Some(installation) = prepare(whole, stop)? else { return Ok(()) };
     whole.gates.kafka.set(ReadyState::Ready);
-    let hook = match doors {
-        Some((listener, config)) => Some(serve_hook(whole, &installation, listener, config, stopped)?),
-        None => None,
-    };
+    let mut served = Vec::new();
+    if let Some((listener, config)) = doors.ingest {
+        served.push(serve_ingest(whole, listener, config, stopped.clone())?);
+    }
+    if let Some((listener, config)) = doors.hook {
+        served.push(serve_hook(whole, &installation, listener, config, stopped)?);
+    }
     let mut threads = vec![spawn_courier(whole, installation.clone(), stop)?];
     for (number, gate) in whole.gates.intake.iter().enumerate() {
         threads.push(spawn_intake(whole, &installation, number, Arc::clone(gate), stop)?);
@@ -221,11 +236,11 @@ fn supervise(
             tracing::error!("a part of the daemon panicked");
         }
     }
-    if let Some(hook) = hook {
+    for server in served {
         // It has heard the same stop and drains by itself.
-        let ended = whole.runtime.block_on(async { tokio::time::timeout(whole.drain_deadline, hook).await });
+        let ended = whole.runtime.block_on(async { tokio::time::timeout(whole.drain_deadline, server).await });
         if ended.is_err() {
-            tracing::warn!("the hook did not drain in time");
+            tracing::warn!("a listener did not drain in time");
         }
     }
     Ok(())
@@ -280,15 +295,38 @@ fn serve_hook(
         replies: whole.names.replies.clone(),
         ledger: whole.names.ledger.clone(),
         partition_of_lane: installation.lanes.iter().map(|(lane, partition)| (lane.clone(), *partition)).collect(),
+        reply_bytes_max: whole.config.kafka.topics.message_bytes_max,
     };
+    let hook = Arc::new(hook::Hook::new(config, outlet, Arc::new(clock::now))?);
     if let Ok(address) = listener.local_addr() {
         tracing::info!(%address, "hook listening");
     }
     if let Some(gate) = &whole.gates.hook {
         gate.set(ReadyState::Ready);
     }
-    let clock: hook::Clock = Arc::new(clock::now);
-    Ok(whole.runtime.spawn(hook::serve(listener, Arc::new(config), outlet, clock, stopped, whole.drain_deadline)))
+    let (kafka, drain) = (whole.config.kafka.clone(), whole.drain_deadline);
+    Ok(whole.runtime.spawn(async move {
+        let recalling = Arc::clone(&hook);
+        if tokio::task::spawn_blocking(move || recalling.recall(&kafka)).await.is_err() {
+            tracing::error!("reading back replies panicked");
+        }
+        hook::serve(listener, hook, stopped, drain).await;
+    }))
+}
+
+fn serve_ingest(
+    whole: &Whole,
+    listener: TcpListener,
+    config: config::Ingest,
+    stopped: watch::Receiver<bool>,
+) -> Result<Task<()>, DaemonError> {
+    let _inside = whole.runtime.enter();
+    let producer: FutureProducer = bounded_producer_config(&whole.config.kafka, config.kafka_timeout).create()?;
+    let ingest = Arc::new(ingest::Ingest::new(config, producer, Arc::new(clock::now))?);
+    if let Ok(address) = listener.local_addr() {
+        tracing::info!(%address, "ingest listening");
+    }
+    Ok(whole.runtime.spawn(ingest::serve(listener, ingest, stopped, whole.drain_deadline)))
 }
 
 fn spawn_courier(whole: &Whole, installation: Installation, stop: &Arc<Stop>) -> Result<JoinHandle<()>, DaemonError> {

@@ -8,7 +8,8 @@ use std::collections::HashMap;
 
 use metrics::{Counter, Unit, counter, describe_counter};
 
-use crate::hook::Refusal;
+use crate::hook::ingest::Gate;
+use crate::hook::{Door, ProvenBy, Refusal};
 
 /// Requests answered: `channel`, `outcome`.
 pub const REQUESTS: &str = "missived_hook_requests_total";
@@ -16,8 +17,20 @@ pub const REQUESTS: &str = "missived_hook_requests_total";
 /// Lessons that did not reach the ledger, or too late to know: `reason`.
 pub const LESSONS_LOST: &str = "missived_hook_lessons_lost_total";
 
-/// Connections that could not be accepted.
+/// Connections that could not be accepted: `listener`.
 pub const ACCEPT_ERRORS: &str = "missived_hook_accept_errors_total";
+
+/// Connections: `listener`, `what`.
+pub const CONNECTIONS: &str = "missived_hook_connections_total";
+
+/// Proofs by the label of the secret that they were made with: `channel`, `secret`.
+pub const SECRETS: &str = "missived_hook_secret_matches_total";
+
+/// Replies found on Kafka at the start, so that their repeats are known.
+pub const REMEMBERED: &str = "missived_hook_remembered_total";
+
+/// Requests to the ingest: `source`, `outcome`.
+pub const INGESTED: &str = "missived_ingest_requests_total";
 
 /// The channel label of requests that name no channel of ours.
 pub const UNKNOWN: &str = "unknown";
@@ -25,7 +38,15 @@ pub const UNKNOWN: &str = "unknown";
 pub(super) fn describe() {
     describe_counter!(REQUESTS, Unit::Count, "Requests to the hook endpoint, by channel and outcome");
     describe_counter!(LESSONS_LOST, Unit::Count, "Lessons about conversations that did not reach the ledger");
-    describe_counter!(ACCEPT_ERRORS, Unit::Count, "Connections to the hook endpoint that could not be accepted");
+    describe_counter!(ACCEPT_ERRORS, Unit::Count, "Connections to our public listeners that could not be accepted");
+    describe_counter!(
+        CONNECTIONS,
+        Unit::Count,
+        "Connections to our public listeners: opened, cut for room, shed, no_tls"
+    );
+    describe_counter!(SECRETS, Unit::Count, "Webhooks proven, by channel and the label of the secret");
+    describe_counter!(REMEMBERED, Unit::Count, "Replies read back from Kafka at the start, against repeats");
+    describe_counter!(INGESTED, Unit::Count, "Requests to the ingest endpoint, by source and outcome");
 }
 
 /// Why a lesson is lost.
@@ -53,9 +74,58 @@ pub fn lesson_lost(why: LessonLost) {
     counter!(LESSONS_LOST, "reason" => why.label()).increment(1);
 }
 
+/// Whose connection it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Listener {
+    Hook,
+    Ingest,
+}
+
+impl Listener {
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Hook => "hook",
+            Self::Ingest => "ingest",
+        }
+    }
+}
+
+/// What becomes of connections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Connection {
+    Opened,
+    /// Unproven, and its seat was needed.
+    Cut,
+    /// Turned away: all seats are taken by those who have proven something.
+    Shed,
+    /// No handshake, or none in time.
+    NoTls,
+}
+
+impl Connection {
+    const fn label(self) -> &'static str {
+        match self {
+            Self::Opened => "opened",
+            Self::Cut => "cut",
+            Self::Shed => "shed",
+            Self::NoTls => "no_tls",
+        }
+    }
+}
+
+/// Counts a connection.
+pub fn connection_counted(listener: Listener, what: Connection) {
+    counter!(CONNECTIONS, "listener" => listener.label(), "what" => what.label()).increment(1);
+}
+
 /// Counts a connection that could not be accepted.
-pub fn not_accepted() {
-    counter!(ACCEPT_ERRORS).increment(1);
+pub fn not_accepted(listener: Listener) {
+    counter!(ACCEPT_ERRORS, "listener" => listener.label()).increment(1);
+}
+
+/// Counts what was read back from Kafka.
+pub fn remembered(count: u64) {
+    counter!(REMEMBERED).increment(count);
 }
 
 /// How a request ended.
@@ -82,12 +152,15 @@ pub enum Unwritten {
     Rejected,
     /// As many writes are under way as may be.
     Busy,
+    /// Kafka doesn't take records of that size: it would never be written.
+    TooLarge,
 }
 
 impl Outcome {
     fn all() -> impl Iterator<Item = Self> {
         let fixed = [Self::Accepted, Self::Repeated, Self::Probe, Self::Malformed];
-        let unwritten = [Unwritten::Late, Unwritten::Rejected, Unwritten::Busy].map(Self::Unwritten);
+        let unwritten =
+            [Unwritten::Late, Unwritten::Rejected, Unwritten::Busy, Unwritten::TooLarge].map(Self::Unwritten);
         fixed.into_iter().chain(unwritten).chain(Refusal::ALL.map(Self::Refused))
     }
 
@@ -101,6 +174,7 @@ impl Outcome {
             Self::Unwritten(Unwritten::Late) => "kafka_late",
             Self::Unwritten(Unwritten::Rejected) => "kafka_rejected",
             Self::Unwritten(Unwritten::Busy) => "busy",
+            Self::Unwritten(Unwritten::TooLarge) => "reply_too_large",
         }
     }
 }
@@ -109,24 +183,66 @@ impl Outcome {
 pub struct Counters {
     by_channel: HashMap<Box<str>, HashMap<Outcome, Counter>>,
     unknown: HashMap<Outcome, Counter>,
+    by_secret: HashMap<Box<str>, HashMap<Box<str>, Counter>>,
 }
 
 impl Counters {
-    pub fn new<'c>(channels: impl IntoIterator<Item = &'c str>) -> Self {
-        let by_channel = channels.into_iter().map(|channel| (channel.into(), of_channel(channel))).collect();
-        Self { by_channel, unknown: of_channel(UNKNOWN) }
+    pub fn new<'c>(doors: impl IntoIterator<Item = &'c Door>) -> Self {
+        let (mut by_channel, mut by_secret) = (HashMap::new(), HashMap::new());
+        for door in doors {
+            by_channel.insert(door.channel.clone(), of_name(REQUESTS, "channel", &door.channel));
+            by_secret.insert(door.channel.clone(), of_secrets(door));
+        }
+        Self { by_channel, unknown: of_name(REQUESTS, "channel", UNKNOWN), by_secret }
     }
 
     /// Counts one request.
     pub fn count(&self, channel: Option<&str>, outcome: Outcome) {
         let counters = channel.and_then(|channel| self.by_channel.get(channel)).unwrap_or(&self.unknown);
-        if let Some(counter) = counters.get(&outcome) {
-            counter.increment(1);
+        increment(counters.get(&outcome));
+    }
+
+    /// Counts what proved a request.
+    pub fn proven(&self, channel: &str, by: ProvenBy<'_>) {
+        match by {
+            ProvenBy::Secret(label) => increment(self.by_secret.get(channel).and_then(|labels| labels.get(label))),
+            ProvenBy::Config => {}
         }
     }
 }
 
-fn of_channel(channel: &str) -> HashMap<Outcome, Counter> {
-    let counter = |outcome: Outcome| counter!(REQUESTS, "channel" => channel.to_owned(), "outcome" => outcome.label());
+/// The counters of all gates of the ingest, made once.
+pub struct GateCounters {
+    by_source: HashMap<Box<str>, HashMap<Outcome, Counter>>,
+    unknown: HashMap<Outcome, Counter>,
+}
+
+impl GateCounters {
+    pub fn new<'g>(gates: impl IntoIterator<Item = &'g Gate>) -> Self {
+        let of_gate = |gate: &Gate| (gate.source.clone(), of_name(INGESTED, "source", &gate.source));
+        let by_source = gates.into_iter().map(of_gate).collect();
+        Self { by_source, unknown: of_name(INGESTED, "source", UNKNOWN) }
+    }
+
+    /// Counts one request.
+    pub fn count(&self, source: Option<&str>, outcome: Outcome) {
+        let counters = source.and_then(|source| self.by_source.get(source)).unwrap_or(&self.unknown);
+        increment(counters.get(&outcome));
+    }
+}
+
+fn of_name(metric: &'static str, key: &'static str, name: &str) -> HashMap<Outcome, Counter> {
+    let counter = |outcome: Outcome| counter!(metric, key => name.to_owned(), "outcome" => outcome.label());
     Outcome::all().map(|outcome| (outcome, counter(outcome))).collect()
+}
+
+fn of_secrets(door: &Door) -> HashMap<Box<str>, Counter> {
+    let counter = |label: &str| counter!(SECRETS, "channel" => door.channel.to_string(), "secret" => label.to_owned());
+    door.secrets.iter().map(|secret| (secret.label().into(), counter(secret.label()))).collect()
+}
+
+fn increment(counter: Option<&Counter>) {
+    if let Some(counter) = counter {
+        counter.increment(1);
+    }
 }

@@ -103,7 +103,40 @@ fn a_hook_has_a_door_for_each_channel_that_has_secrets() {
     let [door] = &hook.doors[..] else { panic!("one door") };
     assert_eq!((&*door.channel, &*door.lane, door.secrets.len()), ("sales", "b", 2));
     assert_eq!(door.secrets[0].expose(), b"hidden-hook");
-    assert!(hook.listen.ip().is_loopback());
+    assert!(hook.edge.listen.ip().is_loopback());
+}
+
+#[test]
+fn secrets_have_their_files_names_and_former_ones_end() {
+    let secrets = Secrets::new(&[("ops-hook", "hidden\n"), ("ops-hook-former", "hidden-former")]);
+    let hook = format!(
+        "type = \"text\"\nhook = {{ secret_files = [{:?}], former_secret_files = [{:?}], \
+         former_until = \"2030-01-31T12:00:00Z\", insecure_inline_secrets = [\"hidden-inline\"] }}",
+        secrets.path("ops-hook"),
+        secrets.path("ops-hook-former")
+    );
+    let hook = working(&LEAST.replace("type = \"text\"", &hook)).hook.expect("a channel has a hook");
+    let end = missived::event::Timestamp::parse_rfc3339("2030-01-31T12:00:00Z").expect("a moment");
+    let before = end - Duration::from_millis(1);
+    let told: Vec<_> = hook.doors[0]
+        .secrets
+        .iter()
+        .map(|secret| (secret.label(), secret.is_active(before), secret.is_active(end)))
+        .collect();
+    assert_eq!(told, [("ops-hook", true, true), ("inline-1", true, true), ("ops-hook-former", true, false)]);
+}
+
+#[test]
+fn a_source_has_a_gate_if_it_says_so() {
+    let secrets = Secrets::new(&[("ingest-token", "hidden-token")]);
+    let text = LEAST.replace("channel = \"ops\"", "channel = \"ops\"\ningest = {}");
+    let text = format!("{text}[ingest]\ntoken_file = {:?}\n", secrets.path("ingest-token"));
+    let ingest = working(&text).ingest.expect("a source has a gate");
+    let [gate] = &ingest.gates[..] else { panic!("one gate") };
+    assert_eq!((&*gate.source, &*gate.topic, gate.secrets.len()), ("alerts", "alerts", 0));
+    assert_eq!(ingest.token.expect("a token").expose(), b"hidden-token");
+    assert_eq!((ingest.edge.listen.port(), ingest.edge.proxies.len()), (8081, 2));
+    assert!(working(LEAST).ingest.is_none());
 }
 
 #[test]

@@ -21,7 +21,20 @@ fn is_key(line: &str) -> bool {
 }
 
 fn secrets() -> Secrets {
-    let names = ["missive-token", "missive-token-crm", "kafka-password", "ops-hook", "proxy-ca.pem"];
+    let names = [
+        "missive-token",
+        "missive-token-crm",
+        "kafka-password",
+        "ops-hook",
+        "ops-hook-former",
+        "hubspot-client-secret",
+        "ingest-token",
+        "proxy-ca.pem",
+        "hook-chain.pem",
+        "hook-key.pem",
+        "ingest-chain.pem",
+        "ingest-key.pem",
+    ];
     let files: Vec<(&str, &str)> = names.iter().map(|name| (*name, *name)).collect();
     Secrets::new(&files)
 }

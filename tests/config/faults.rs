@@ -167,8 +167,52 @@ const ROWS: &[(&str, &str, &str, &str)] = &[
         "a listener in the clear",
         "[channels.ops]",
         "[hook]\nlisten = \"0.0.0.0:80\"\n[channels.ops]",
-        "hook.listen: found \"0.0.0.0:80\"; wanted a loopback address behind a proxy that ends TLS, or insecure_plain_http = \
-         true",
+        "hook.listen: found \"0.0.0.0:80\"; wanted a loopback address behind a proxy that ends TLS, or \
+         tls_certificates and tls_key, or insecure_plain_http = true",
+    ),
+    (
+        "half of what TLS needs",
+        "[channels.ops]",
+        "[hook]\ntls_key = \"/nowhere/key.pem\"\n[channels.ops]",
+        "hook.tls_certificates: missing; wanted the other half of what TLS needs: a file of PEM",
+    ),
+    (
+        "a proxy that is no address",
+        "[channels.ops]",
+        "[hook]\nproxies = [\"localhost\"]\n[channels.ops]",
+        "hook.proxies: found an array; wanted an array of at most 64 addresses or networks such as \"10.0.0.0/8\"",
+    ),
+    (
+        "a header that can't be one",
+        "[channels.ops]",
+        "[hook]\nsignature_headers = [\"X Hook\"]\n[channels.ops]",
+        "hook.signature_headers: found an array; wanted an array of 1 to 64 names of headers such as \
+         \"x-hook-signature\"",
+    ),
+    (
+        "no room for one body",
+        "[channels.ops]",
+        "[hook]\nbodies_bytes_max = \"1MiB\"\nbody_bytes_max = \"2MiB\"\n[channels.ops]",
+        "hook.bodies_bytes_max: found \"1MiB\"; wanted at least body_bytes_max (\"2MiB\")",
+    ),
+    (
+        "a former secret that never ends",
+        "type = \"text\"",
+        "type = \"text\"\nhook = { insecure_inline_secrets = [\"hidden\"], former_secret_files = [\"/dev/null/x\"] }",
+        "channels.ops.hook.former_secret_files[0]: found \"/dev/null/x\" (can't be read: not a directory); wanted a \
+         readable text file that is not empty",
+    ),
+    (
+        "a way in that nothing proves",
+        "channel = \"ops\"",
+        "channel = \"ops\"\ningest = {}",
+        "ingest.token_file: missing; wanted a file with the bearer token, such as \"/etc/missived/secrets/ingest-token\"",
+    ),
+    (
+        "HubSpot without its secret",
+        "channel = \"ops\"",
+        "channel = \"ops\"\ningest = { sender = \"hubspot\", url = \"https://in.example.com/ingest/alerts\" }",
+        "sources.alerts.ingest.secret_files: missing; wanted a file with the client secret of the HubSpot app",
     ),
     (
         "metrics for everyone",

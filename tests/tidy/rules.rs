@@ -73,8 +73,8 @@ const MAY_IMPORT: &[(&str, &[&str], &str)] = &[
     ),
 ];
 
-/// Folders under `src/shell` of which each minds its own business; `kafka` serves them all.
-const SHELL_FOLDERS: &[&str] = &["intake", "courier", "hook", "admin"];
+/// Folders under `src/shell` of which each minds its own business; `kafka` and `edge` serve them all.
+const SHELL_FOLDERS: &[&str] = &["intake", "courier", "hook", "ingest", "admin"];
 
 const DRAWERS: &[&str] = &["util", "utils", "common", "helper", "helpers", "misc"];
 

@@ -1,8 +1,9 @@
 //! Which webhook requests have been heard: a repeat is answered without being written again.
 //!
 //! A request that is being written has its repeats wait for the outcome; one that failed is forgotten, so a repeat tries
-//! again. Limits: [`UNDERWAY_MAX`] under way and [`DONE_MAX`] remembered; the oldest are forgotten first. Across instances
-//! and restarts nothing is remembered: there a reply is at-least-once, with its id as a header.
+//! again. Limits: [`UNDERWAY_MAX`] under way and [`DONE_MAX`] remembered; the oldest are forgotten first. A start reads back
+//! what was written before it (`recall.rs`); between instances that run at the same time nothing is known of one another:
+//! there a reply is at-least-once, with its id as a header.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -72,6 +73,19 @@ impl Memory {
         let (sender, receiver) = watch::channel(Progress::Underway);
         entries.by_key.insert(key.clone(), Entry::Underway(receiver));
         Turn::First(Writer { memory: Arc::clone(self), key, progress: sender })
+    }
+
+    /// Takes in what was written before this process began. None: nobody repeats it any more, or it is known.
+    pub(super) fn recall(&self, now: Timestamp, written: Timestamp, key: ReplayKey) -> Option<()> {
+        if written + key.remembered_for() <= now {
+            return None;
+        }
+        let mut entries = self.lock();
+        if entries.by_key.contains_key(&key) {
+            return None;
+        }
+        entries.finish(written, &key);
+        Some(())
     }
 
     fn lock(&self) -> MutexGuard<'_, Entries> {
@@ -154,8 +168,8 @@ mod tests {
         let head = Head { protocol: Protocol::Http11, method: "POST", path: "/hooks/ops", headers };
         let mut proving = doors.admit(&head).expect("admitted");
         proving.push(body.as_bytes()).expect("small");
-        let proven = proving.finish().expect("believed");
-        let heard = hear(proven.door, &proven.body).expect("readable");
+        let proven = proving.finish(NOW).expect("believed");
+        let heard = hear(NOW, proven.door, &proven.body).expect("readable");
         ReplayKey::new("ops", &heard, &proven.body)
     }
 
@@ -196,6 +210,19 @@ mod tests {
             first(&memory, NOW + over, key.clone()).written(NOW + over);
             assert!(matches!(memory.turn(NOW + over + last, key.clone()), Turn::Known), "{key:?}, again");
         }
+    }
+
+    #[test]
+    fn what_was_written_before_the_start_is_a_repeat_for_as_long_as_one_is_likely() {
+        let memory = Arc::new(Memory::default());
+        let hours = |count: u64| Duration::from_secs(count * 3_600);
+        assert_eq!(memory.recall(NOW, NOW - hours(25), message(1)), None);
+        assert_eq!(memory.recall(NOW, NOW - hours(23), message(2)), Some(()));
+        assert!(matches!(memory.turn(NOW, message(2)), Turn::Known));
+        first(&memory, NOW, message(1)).written(NOW);
+        let later = NOW + hours(1);
+        first(&memory, later, message(2)).written(later);
+        assert!(matches!(memory.turn(later, message(1)), Turn::Known));
     }
 
     #[test]

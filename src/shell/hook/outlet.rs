@@ -13,7 +13,7 @@ use tokio::time::timeout;
 
 use crate::event::Timestamp;
 use crate::event::frame::{Lesson, write_lesson};
-use crate::hook::{Door, Heard, ReplyRecord};
+use crate::hook::{Door, Heard, REPLAY_HEADER, ReplayKey, ReplyRecord};
 use crate::telemetry::hook::{LessonLost, Unwritten, lesson_lost};
 
 /// How much longer than its reply a lesson may take before nobody waits for it.
@@ -29,7 +29,22 @@ pub struct Outlet {
     pub ledger: String,
     /// The ledger's partition of every lane.
     pub partition_of_lane: HashMap<Box<str>, i32>,
+    /// The longest reply that Kafka takes, in bytes.
+    pub reply_bytes_max: usize,
 }
+
+/// One reply to be written, as [`Outlet::write`] takes it.
+pub(super) struct Parcel<'p> {
+    pub door: &'p Door,
+    pub heard: &'p Heard,
+    pub reply: &'p ReplyRecord,
+    pub replay: &'p ReplayKey,
+    /// The webhook itself, where it is to be kept.
+    pub raw: Option<&'p str>,
+}
+
+/// Room for a record's key and headers, and for what Kafka puts around them.
+const AROUND_BYTES: usize = 4_096;
 
 /// Handed to librdkafka, not acknowledged yet.
 pub(super) struct Writing {
@@ -38,30 +53,34 @@ pub(super) struct Writing {
 }
 
 impl Outlet {
-    /// Begins to write what was heard at `door`.
-    pub(super) fn write(
-        &self,
-        now: Timestamp,
-        door: &Door,
-        heard: &Heard,
-        reply: &ReplyRecord,
-    ) -> Result<Writing, Unwritten> {
-        let reply = self.reply(reply)?;
-        let lesson = heard.lesson(now).and_then(|lesson| self.lesson(door, &lesson));
+    /// Begins to write what was heard.
+    pub(super) fn write(&self, now: Timestamp, parcel: &Parcel<'_>) -> Result<Writing, Unwritten> {
+        let reply = self.reply(parcel)?;
+        let lesson = parcel.heard.lesson(now).and_then(|lesson| self.lesson(parcel.door, &lesson));
         Ok(Writing { reply, lesson })
     }
 
-    fn reply(&self, reply: &ReplyRecord) -> Result<DeliveryFuture, Unwritten> {
+    fn reply(&self, parcel: &Parcel<'_>) -> Result<DeliveryFuture, Unwritten> {
+        let (reply, replay) = (parcel.reply, parcel.replay.to_header());
         let headers = reply
             .headers()
+            .chain([(REPLAY_HEADER, replay.as_str())])
             .fold(OwnedHeaders::new(), |headers, (key, value)| headers.insert(Header { key, value: Some(value) }));
-        let value = reply.to_json();
+        let value = self.value(parcel)?;
         let record = FutureRecord::to(&self.replies).payload(&value).headers(headers);
         let record = FutureRecord { key: reply.key(), ..record };
         self.producer.send_result(record).map_err(|(error, _)| {
             tracing::warn!(%error, "reply not taken by the Kafka client");
             Unwritten::Rejected
         })
+    }
+
+    /// The raw webhook is left out before a reply is refused for its size.
+    fn value(&self, parcel: &Parcel<'_>) -> Result<Vec<u8>, Unwritten> {
+        let fits = |value: &Vec<u8>| value.len() + AROUND_BYTES <= self.reply_bytes_max;
+        let whole = Some(parcel.reply.to_json(parcel.raw)).filter(fits);
+        let without = || parcel.raw.and_then(|_| Some(parcel.reply.to_json(None)).filter(fits));
+        whole.or_else(without).ok_or(Unwritten::TooLarge)
     }
 
     fn lesson(&self, door: &Door, lesson: &Lesson<'_>) -> Option<DeliveryFuture> {

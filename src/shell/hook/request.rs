@@ -2,31 +2,28 @@
 //!
 //! What must hold: no byte of a body is interpreted before its proof, and no 2xx before Kafka's acknowledgement. The write
 //! goes on in a task of its own when the caller hangs up or the wait for Kafka runs out, so that a repeat finds its outcome
-//! instead of writing again. Answers carry nothing of the request and nothing that tells refusals of one kind apart.
+//! instead of writing again.
 
-use std::convert::Infallible;
 use std::sync::Arc;
 
-use http_body_util::{BodyExt, Full};
+use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
-use hyper::header::{ALLOW, CONNECTION, CONTENT_TYPE, HeaderValue, RETRY_AFTER, TRANSFER_ENCODING};
-use hyper::http::request::Parts;
-use hyper::{Request, Response, StatusCode, Version};
+use hyper::{Request, Response};
 use tokio::time::timeout;
 
 use super::Clock;
 use super::memory::{self, Memory, Progress, Turn, Writer};
-use super::outlet::{Outlet, Writing};
+use super::outlet::{Outlet, Parcel, Writing};
+use super::recall::recall;
 use crate::config;
-use crate::hook::{Doors, Head, Heard, Protocol, Proven, Proving, Refusal, ReplayKey, hear};
-use crate::telemetry::hook::{Counters, Outcome, Unwritten};
+use crate::hook::{Doors, Heard, Proven, Refusal, ReplayKey, hear};
+use crate::shell::edge::{self, Edge, Origin, Service, TlsError, Visit};
+use crate::telemetry::hook::{Counters, Listener, Outcome, Unwritten, remembered};
 
-/// What a caller is asked to wait when Kafka is away.
-const RETRY_AFTER_SECS: HeaderValue = HeaderValue::from_static("5");
-
-/// Everything that requests share.
-pub(super) struct Hook {
-    pub(super) config: Arc<config::Hook>,
+/// Everything that requests have in common.
+pub struct Hook {
+    config: config::Hook,
+    edge: Arc<Edge>,
     doors: Doors,
     outlet: Outlet,
     memory: Arc<Memory>,
@@ -34,45 +31,41 @@ pub(super) struct Hook {
     clock: Clock,
 }
 
-/// Whether the connection may carry another request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Framed {
-    ByLength,
-    /// hyper hides a `Content-Length` that came beside `Transfer-Encoding`; after such a request a connection must end
-    /// (RFC 9112, 6.1), so it ends after every chunked one.
-    ByChunks,
-}
-
 impl Hook {
-    pub(super) fn new(config: Arc<config::Hook>, outlet: Outlet, clock: Clock) -> Self {
-        let doors = Doors::new(config.doors.iter().cloned(), config.body_bytes_max);
-        let counters = Counters::new(config.doors.iter().map(|door| door.channel.as_ref()));
-        Self { config, doors, outlet, memory: Arc::default(), counters, clock }
+    pub fn new(config: config::Hook, outlet: Outlet, clock: Clock) -> Result<Self, TlsError> {
+        let edge = Arc::new(Edge::new(config.edge.clone(), Listener::Hook)?);
+        let doors = Doors::new(config.doors.iter().cloned(), config.edge.body_bytes_max)
+            .with_signature_headers(config.signature_headers.clone());
+        let counters = Counters::new(&config.doors);
+        Ok(Self { config, edge, doors, outlet, memory: Arc::default(), counters, clock })
     }
 
-    /// A request ended before it was one: hyper has answered it.
-    pub(super) fn malformed(&self) {
-        self.counters.count(None, Outcome::Malformed);
+    /// Reads back which requests were heard before this process began. Blocks; without Kafka, nothing is known.
+    pub fn recall(&self, kafka: &config::Kafka) {
+        match recall((self.clock)(), kafka, &self.outlet.replies, &self.memory) {
+            Ok(count) => {
+                tracing::info!(count, "replies remembered against repeats");
+                remembered(count);
+            }
+            Err(error) => tracing::warn!(%error, "replies could not be read; repeats may be written again"),
+        }
     }
 
-    pub(super) async fn answer(&self, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
-        let framed = match request.headers().contains_key(TRANSFER_ENCODING) {
-            true => Framed::ByChunks,
-            false => Framed::ByLength,
-        };
-        let channel = self.doors.known(request.uri().path()).map(|door| door.channel.as_ref());
-        let outcome = self.outcome(request).await.unwrap_or_else(Outcome::Refused);
-        tracing::debug!(channel, outcome = outcome.label(), "webhook answered");
-        self.counters.count(channel, outcome);
-        Ok(response(outcome, framed))
+    /// What holds for every connection to the hook.
+    pub fn edge(&self) -> Arc<Edge> {
+        Arc::clone(&self.edge)
     }
 
-    async fn outcome(&self, request: Request<Incoming>) -> Result<Outcome, Refusal> {
+    async fn outcome(&self, request: Request<Incoming>, visit: &Visit, origin: Origin) -> Result<Outcome, Refusal> {
         let (head, body) = request.into_parts();
-        let proving = self.doors.admit(&plain(&head))?;
-        let reading = timeout(self.config.body_timeout, prove(proving, body));
-        let proven = reading.await.map_err(|_| Refusal::TooSlow)??;
-        let heard = hear(proven.door, &proven.body)?;
+        let mut proving = self.doors.admit(&edge::plain(&head, visit)?)?;
+        self.edge.admit(origin)?;
+        let _load = self.edge.pour(body, |chunk| proving.push(chunk)).await?;
+        let now = (self.clock)();
+        let proven = proving.finish(now)?;
+        visit.proven();
+        self.counters.proven(&proven.door.channel, proven.by);
+        let heard = hear(now, proven.door, &proven.body)?;
         Ok(self.hand_on(&proven, &heard).await)
     }
 
@@ -86,18 +79,30 @@ impl Hook {
             }
         };
         let now = (self.clock)();
-        let key = ReplayKey::new(&proven.door.channel, heard, &proven.body);
-        match self.memory.turn(now, key) {
+        let replay = ReplayKey::new(&proven.door.channel, heard, &proven.body);
+        match self.memory.turn(now, replay.clone()) {
             Turn::Known => Outcome::Repeated,
             Turn::Full => Outcome::Unwritten(Unwritten::Busy),
             Turn::Repeat(progress) => self.wait(progress, Outcome::Repeated).await,
-            Turn::First(writer) => match self.outlet.write(now, proven.door, heard, reply) {
-                Ok(writing) => self.wait(self.begin(writer, writing), Outcome::Accepted).await,
-                Err(why) => {
-                    writer.failed(why);
-                    Outcome::Unwritten(why)
+            Turn::First(writer) => {
+                let raw = self.raw(proven);
+                let parcel = Parcel { door: proven.door, heard, reply, replay: &replay, raw };
+                match self.outlet.write(now, &parcel) {
+                    Ok(writing) => self.wait(self.begin(writer, writing), Outcome::Accepted).await,
+                    Err(why) => {
+                        writer.failed(why);
+                        Outcome::Unwritten(why)
+                    }
                 }
-            },
+            }
+        }
+    }
+
+    /// A body that was read as JSON is text.
+    fn raw<'p>(&self, proven: &'p Proven<'_>) -> Option<&'p str> {
+        match self.config.raw {
+            config::Raw::Kept => std::str::from_utf8(proven.body.get().bytes()).ok(),
+            config::Raw::Dropped => None,
         }
     }
 
@@ -121,60 +126,30 @@ impl Hook {
     }
 }
 
-/// The head in the words of [`crate::hook`].
-fn plain(head: &Parts) -> Head<'_> {
-    let protocol = match head.version {
-        Version::HTTP_11 => Protocol::Http11,
-        _ => Protocol::Other,
-    };
-    let headers = head.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
-    Head { protocol, method: head.method.as_str(), path: head.uri.path(), headers }
-}
-
-async fn prove<'d>(mut proving: Proving<'d>, mut body: Incoming) -> Result<Proven<'d>, Refusal> {
-    while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|_| Refusal::BrokenOff)?;
-        if let Some(chunk) = frame.data_ref() {
-            proving.push(chunk)?;
+impl Service for Hook {
+    async fn answer(&self, request: Request<Incoming>, visit: Visit) -> Response<Full<Bytes>> {
+        let channel = self.doors.known(request.uri().path()).map(|door| door.channel.as_ref());
+        let origin = self.edge.origin(&visit, request.headers());
+        let outcome = self.outcome(request, &visit, origin).await.unwrap_or_else(Outcome::Refused);
+        if matches!(outcome, Outcome::Refused(Refusal::Unauthentic(_))) {
+            self.edge.failed(origin);
         }
+        tracing::debug!(channel, outcome = outcome.label(), "webhook answered");
+        self.counters.count(channel, outcome);
+        response(outcome)
     }
-    proving.finish()
-}
 
-fn response(outcome: Outcome, framed: Framed) -> Response<Full<Bytes>> {
-    let mut response = match outcome {
-        Outcome::Accepted | Outcome::Repeated | Outcome::Probe => taken(),
-        Outcome::Unwritten(Unwritten::Late | Unwritten::Rejected | Unwritten::Busy) => try_later(),
-        Outcome::Refused(refusal) => refused(refusal),
-        Outcome::Malformed => refused(Refusal::Framing),
-    };
-    if framed == Framed::ByChunks {
-        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    fn malformed(&self) {
+        self.counters.count(None, Outcome::Malformed);
     }
-    response
 }
 
-fn taken() -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::new(Bytes::from_static(b"{}")));
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    response
-}
-
-fn try_later() -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::default());
-    *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
-    response.headers_mut().insert(RETRY_AFTER, RETRY_AFTER_SECS);
-    response
-}
-
-/// A refusal always ends the connection: what else it carries, perhaps a body that nobody read, is not looked at.
-fn refused(refusal: Refusal) -> Response<Full<Bytes>> {
-    let outward = refusal.outward();
-    let mut response = Response::new(Full::default());
-    *response.status_mut() = StatusCode::from_u16(outward.status).expect("refusals name valid statuses");
-    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-    if let Some(allow) = outward.allow {
-        response.headers_mut().insert(ALLOW, HeaderValue::from_static(allow));
+fn response(outcome: Outcome) -> Response<Full<Bytes>> {
+    match outcome {
+        Outcome::Accepted | Outcome::Repeated | Outcome::Probe => edge::taken(),
+        Outcome::Unwritten(Unwritten::Late | Unwritten::Rejected | Unwritten::Busy) => edge::try_later(),
+        Outcome::Unwritten(Unwritten::TooLarge) => edge::refused(Refusal::TooLarge),
+        Outcome::Refused(refusal) => edge::refused(refusal),
+        Outcome::Malformed => edge::refused(Refusal::Framing),
     }
-    response
 }

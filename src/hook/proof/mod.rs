@@ -19,15 +19,21 @@
 //! let body = missived::hook::Body { bytes: Vec::new(), digest: [0; 32] };
 //! ```
 
+mod gate;
+
 use std::fmt;
 
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use subtle::{Choice, ConstantTimeEq};
 
-use super::Door;
 use super::refusal::{Refusal, Unauthentic};
 use super::signature::Signature;
+use super::{Door, Secret};
+use crate::event::Timestamp;
+
+pub use gate::GateProving;
+pub(super) use gate::{Bearer, Signed};
 
 type HmacSha256 = Hmac<Sha256>;
 
@@ -71,14 +77,38 @@ impl fmt::Debug for Body {
 pub struct Proven<'d> {
     pub door: &'d Door,
     pub body: Verified<Body>,
+    pub by: ProvenBy<'d>,
 }
 
-/// Who stands at the door.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Visitor<'d> {
-    Known(&'d Door),
-    /// At a door that doesn't exist: given the same trouble, and always refused.
-    Unknown,
+/// What a body was believed for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProvenBy<'d> {
+    /// The secret with this label.
+    Secret(&'d str),
+    /// The config's word that anybody is believed here.
+    Config,
+}
+
+/// The keyed states that MACs begin from: one a secret, in the order of the config, then decoys up to a common number.
+#[derive(Clone)]
+pub(super) struct Locks(Vec<HmacSha256>);
+
+impl Locks {
+    /// One a secret, and no decoys: for doors that everybody may know of.
+    pub(super) fn of(secrets: &[Secret]) -> Self {
+        Self::new(secrets, secrets.len())
+    }
+
+    pub(super) fn new(secrets: &[Secret], width: usize) -> Self {
+        let keyed_states = secrets.iter().map(|secret| keyed(secret.expose()));
+        Self(keyed_states.chain(std::iter::repeat_with(|| keyed(&[]))).take(width.max(secrets.len())).collect())
+    }
+}
+
+impl fmt::Debug for Locks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Locks({})", self.0.len())
+    }
 }
 
 #[derive(Debug)]
@@ -89,54 +119,51 @@ enum Claim {
 
 /// A request whose head was admitted and whose body is being read.
 pub struct Proving<'d> {
-    visitor: Visitor<'d>,
+    /// None: a door that doesn't exist, where everybody has the same trouble and is refused.
+    door: Option<&'d Door>,
     claim: Claim,
-    /// One a secret, in the order of the config; never empty.
     macs: Vec<HmacSha256>,
     bytes: Vec<u8>,
     body_bytes_max: usize,
 }
 
 impl<'d> Proving<'d> {
-    pub(super) fn signed(visitor: Visitor<'d>, signature: Signature, body_bytes_max: usize) -> Self {
-        let macs = match visitor {
-            Visitor::Known(door) => door.secrets.iter().map(|secret| keyed(secret.expose())).collect(),
-            Visitor::Unknown => vec![keyed(&[])],
-        };
-        Self { visitor, claim: Claim::Signature(signature), macs, bytes: Vec::new(), body_bytes_max }
+    pub(super) fn signed(door: Option<&'d Door>, locks: &Locks, signature: Signature, body_bytes_max: usize) -> Self {
+        Self { door, claim: Claim::Signature(signature), macs: locks.0.clone(), bytes: Vec::new(), body_bytes_max }
     }
 
     /// The config says `insecure_unsigned` for this door: whoever reaches it is believed.
-    pub(super) fn unsigned_by_config(door: &'d Door, body_bytes_max: usize) -> Self {
-        let macs = vec![keyed(&[])];
-        Self { visitor: Visitor::Known(door), claim: Claim::Unsigned, macs, bytes: Vec::new(), body_bytes_max }
+    pub(super) fn unsigned_by_config(door: &'d Door, locks: &Locks, body_bytes_max: usize) -> Self {
+        Self { door: Some(door), claim: Claim::Unsigned, macs: locks.0.clone(), bytes: Vec::new(), body_bytes_max }
     }
 
     /// Takes the next piece of the body.
     pub fn push(&mut self, chunk: &[u8]) -> Result<(), Refusal> {
-        if chunk.len() > self.body_bytes_max - self.bytes.len() {
-            return Err(Refusal::TooLarge);
-        }
-        self.bytes.extend_from_slice(chunk);
+        take(&mut self.bytes, chunk, self.body_bytes_max)?;
         self.macs.iter_mut().for_each(|mac| mac.update(chunk));
         Ok(())
     }
 
     /// The body is complete: believes it or not.
-    pub fn finish(self) -> Result<Proven<'d>, Refusal> {
-        let macs: Vec<[u8; 32]> = self.macs.into_iter().map(|mac| mac.finalize().into_bytes().into()).collect();
-        let genuine = match self.claim {
-            Claim::Signature(signature) => any_equals(&macs, &signature),
-            Claim::Unsigned => Choice::from(1),
-        };
-        match (self.visitor, bool::from(genuine)) {
-            (Visitor::Known(door), true) => {
-                let body = Body { bytes: self.bytes, digest: macs[0] };
-                Ok(Proven { door, body: Verified { proven: body } })
+    pub fn finish(self, now: Timestamp) -> Result<Proven<'d>, Refusal> {
+        let macs = finalized(self.macs);
+        let by = match self.claim {
+            Claim::Signature(signature) => {
+                let secrets = self.door.map_or(&[][..], |door| &door.secrets);
+                let secret = opened(&macs, secrets, &signature);
+                let door_is_known = self.door.is_some();
+                let unproven = if door_is_known { Unauthentic::Wrong } else { Unauthentic::Channel };
+                let secret = secret.ok_or(unproven)?;
+                if !secret.is_active(now) {
+                    return Err(Unauthentic::Expired.into());
+                }
+                ProvenBy::Secret(secret.label())
             }
-            (Visitor::Known(_), false) => Err(Unauthentic::Wrong.into()),
-            (Visitor::Unknown, true | false) => Err(Unauthentic::Channel.into()),
-        }
+            Claim::Unsigned => ProvenBy::Config,
+        };
+        let door = self.door.ok_or(Unauthentic::Channel)?;
+        let body = Body { bytes: self.bytes, digest: macs[0] };
+        Ok(Proven { door, body: Verified { proven: body }, by })
     }
 }
 
@@ -150,8 +177,23 @@ fn keyed(key: &[u8]) -> HmacSha256 {
     HmacSha256::new_from_slice(key).expect("HMAC takes a key of any length")
 }
 
-fn any_equals(macs: &[[u8; 32]], signature: &Signature) -> Choice {
-    macs.iter().fold(Choice::from(0), |found, mac| found | mac.ct_eq(&signature.0))
+fn take(bytes: &mut Vec<u8>, chunk: &[u8], bytes_max: usize) -> Result<(), Refusal> {
+    if chunk.len() > bytes_max - bytes.len() {
+        return Err(Refusal::TooLarge);
+    }
+    bytes.extend_from_slice(chunk);
+    Ok(())
+}
+
+fn finalized(macs: Vec<HmacSha256>) -> Vec<[u8; 32]> {
+    macs.into_iter().map(|mac| mac.finalize().into_bytes().into()).collect()
+}
+
+/// The secret that a signature was made with. All are compared, decoys too, before anything is said: only a match can be
+/// told from the time it takes.
+fn opened<'s>(macs: &[[u8; 32]], secrets: &'s [Secret], signature: &Signature) -> Option<&'s Secret> {
+    let equal: Vec<Choice> = macs.iter().map(|mac| mac.ct_eq(&signature.0)).collect();
+    secrets.iter().zip(equal).fold(None, |found, (secret, equal)| found.or(bool::from(equal).then_some(secret)))
 }
 
 #[cfg(test)]
@@ -161,6 +203,7 @@ mod tests {
     use super::*;
 
     const BODY: &str = r#"{"message":{"id":"m-1","type":"custom_text","body":"ack"},"conversation":{"id":"c-1"}}"#;
+    const NOW: Timestamp = Timestamp::from_millis(1_795_317_120_000);
     const SIGNATURE: &str = "8af612fdf00ba7a1ea11cd480eb74a3a05b1bc2d92d7090e2041b2e61a7d676d";
 
     fn verify(door: Door, path: &str, body: &[u8], signature: &str) -> Result<Vec<u8>, Refusal> {
@@ -169,7 +212,7 @@ mod tests {
         let head = Head { protocol: Protocol::Http11, method: "POST", path, headers };
         let mut proving = doors.admit(&head)?;
         body.chunks(7).try_for_each(|chunk| proving.push(chunk))?;
-        proving.finish().map(|proven| proven.body.get().bytes().to_vec())
+        proving.finish(NOW).map(|proven| proven.body.get().bytes().to_vec())
     }
 
     #[test]
@@ -238,7 +281,7 @@ mod tests {
     #[test]
     fn a_body_over_the_limit_is_refused_at_the_chunk_that_crosses_it() {
         let open = door("ops", &[]);
-        let mut proving = Proving::unsigned_by_config(&open, 10);
+        let mut proving = Proving::unsigned_by_config(&open, &Locks::new(&[], 1), 10);
         assert_eq!(proving.push(&[b'x'; 10]), Ok(()));
         assert_eq!(proving.push(&[]), Ok(()));
         assert_eq!(proving.push(b"x"), Err(Refusal::TooLarge));

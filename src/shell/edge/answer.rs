@@ -1,0 +1,62 @@
+//! From hyper's words to ours, and back.
+//!
+//! Answers carry nothing of the request and nothing that tells refusals of one kind apart. A refusal always ends the
+//! connection: what else it carries, perhaps a body that nobody read, is not looked at.
+
+use http_body_util::Full;
+use hyper::body::Bytes;
+use hyper::header::{ALLOW, CONNECTION, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use hyper::http::request::Parts;
+use hyper::{Response, StatusCode, Version};
+
+use super::Visit;
+use crate::hook::{Framed, Head, Protocol, Refusal};
+
+/// What a caller is asked to wait when Kafka is away.
+const RETRY_AFTER_SECS: HeaderValue = HeaderValue::from_static("5");
+
+/// The head in the words of [`crate::hook`], if it can be read in one way only and asks for a path.
+pub fn plain<'h>(head: &'h Parts, visit: &Visit) -> Result<Head<'h>, Refusal> {
+    if visit.framed() == Framed::Ambiguously {
+        return Err(Refusal::Framing);
+    }
+    if head.uri.authority().is_some() {
+        return Err(Refusal::Target);
+    }
+    let protocol = match head.version {
+        Version::HTTP_11 => Protocol::Http11,
+        _ => Protocol::Other,
+    };
+    let headers = head.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
+    Ok(Head { protocol, method: head.method.as_str(), path: head.uri.path(), headers })
+}
+
+/// 200 with an empty object: what was said is on Kafka, or needs not be.
+pub fn taken() -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(Bytes::from_static(b"{}")));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}
+
+/// 503: nothing is wrong with the request, and it may come again.
+pub fn try_later() -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::default());
+    *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+    response.headers_mut().insert(RETRY_AFTER, RETRY_AFTER_SECS);
+    response
+}
+
+pub fn refused(refusal: Refusal) -> Response<Full<Bytes>> {
+    let outward = refusal.outward();
+    let mut response = Response::new(Full::default());
+    *response.status_mut() = StatusCode::from_u16(outward.status).expect("refusals name valid statuses");
+    let headers = response.headers_mut();
+    headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    if let Some(allow) = outward.allow {
+        headers.insert(ALLOW, HeaderValue::from_static(allow));
+    }
+    if let Some(seconds) = outward.retry_after {
+        headers.insert(RETRY_AFTER, HeaderValue::from_static(seconds));
+    }
+    response
+}
