@@ -24,7 +24,7 @@ pub(super) fn describe() {
     describe_gauge!("missived_events_pending", Unit::Count, "Events that wait to be told");
     describe_counter!("missived_frames_total", Unit::Count, "Frames written to the ledger");
     describe_counter!("missived_frame_bytes_total", Unit::Bytes, "Bytes of frames written to the ledger");
-    describe_counter!("missived_messages_total", Unit::Count, "Messages that Missive accepted");
+    describe_counter!("missived_messages_total", Unit::Count, "Messages that Missive accepted, by why they were sent");
     describe_counter!(
         "missived_conversations_opened_total",
         Unit::Count,
@@ -49,6 +49,11 @@ pub(super) fn describe() {
         "missived_deliveries_replayed_total",
         Unit::Count,
         "Refused deliveries that an operator sent back"
+    );
+    describe_counter!(
+        "missived_deliveries_in_doubt_found_total",
+        Unit::Count,
+        "Deliveries in doubt that a look-up has found in their conversation: they were not sent again"
     );
     describe_gauge!("missived_budget_left", Unit::Count, "Requests that Missive's limits leave now, by window");
     describe_gauge!("missived_requests_in_progress", Unit::Count, "Requests to Missive under way");
@@ -84,10 +89,13 @@ pub(super) fn events(outcome: Outcome, reason: &'static str, count: u64) {
 pub(super) fn lane(now: Timestamp, name: &str, report: &LaneReport) {
     let lane = || name.to_owned();
     gauge!("missived_events_pending", "lane" => lane()).set(report.books.pending() as f64);
-    counter!("missived_messages_total", "lane" => lane()).absolute(report.tally.messages);
+    for (reason, count) in report.books.messages() {
+        counter!("missived_messages_total", "lane" => lane(), "reason" => reason.as_str()).absolute(count);
+    }
     counter!("missived_conversations_opened_total", "lane" => lane()).absolute(report.tally.conversations_opened);
     counter!("missived_roll_ups_total", "lane" => lane()).absolute(report.tally.roll_ups);
     counter!("missived_deliveries_in_doubt_total", "lane" => lane()).absolute(report.tally.doubts);
+    counter!("missived_deliveries_in_doubt_found_total", "lane" => lane()).absolute(report.tally.doubts_settled);
     counter!("missived_delivery_retries_total", "lane" => lane()).absolute(report.tally.retries);
     counter!("missived_rate_limited_total", "lane" => lane()).absolute(report.tally.rate_limited);
     counter!("missived_unknown_routes_total", "lane" => lane()).absolute(report.tally.unknown_routes);

@@ -14,9 +14,13 @@ use thiserror::Error;
 use super::context::QuietContext;
 use super::{Names, admin_config};
 use crate::config;
+use crate::shell::clock::Deadline;
 
 /// How long one admin request may take.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long to wait before the cluster is asked again for what was just created.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
 /// Why the internal topics are not as they must be.
 #[derive(Debug, Error)]
@@ -25,6 +29,8 @@ pub enum TopicError {
     Unreachable(KafkaError),
     #[error("topic {topic} could not be created: {error}")]
     NotCreated { topic: String, error: RDKafkaErrorCode },
+    #[error("topic {topic} was created, and the cluster doesn't show it within {} s", REQUEST_TIMEOUT.as_secs())]
+    NotShown { topic: String },
     #[error(
         "topic {topic} has {found} partitions, the config says {wanted}; lanes are packed on partitions, so their number is \
          frozen: set kafka.topics.ledger_partitions = {found}"
@@ -112,7 +118,21 @@ pub async fn create_topics(kafka: &config::Kafka, names: &Names) -> Result<Vec<S
             Err((topic, error)) => return Err(TopicError::NotCreated { topic, error }),
         }
     }
+    shown(&client, &missing).await?;
     Ok(missing.iter().map(|topic| topic.name.to_owned()).collect())
+}
+
+/// Waits until the cluster shows what was created: a broker learns of a topic a moment after the controller.
+async fn shown(client: &AdminClient<QuietContext>, created: &[&Wanted<'_>]) -> Result<(), TopicError> {
+    let deadline = Deadline::after(REQUEST_TIMEOUT);
+    loop {
+        let found = partitions(client)?;
+        let Some(unseen) = created.iter().find(|topic| !found.contains_key(topic.name)) else { return Ok(()) };
+        if deadline.has_passed() {
+            return Err(TopicError::NotShown { topic: unseen.name.to_owned() });
+        }
+        tokio::time::sleep(LOOK_AGAIN).await;
+    }
 }
 
 fn new_topic<'a>(topic: &Wanted<'a>, replication: i32, message_bytes_max: &'a str) -> NewTopic<'a> {
