@@ -13,7 +13,7 @@ use super::books::Books;
 use super::conversation::{Conversation, Phase};
 use super::dedupe::ChunkKey;
 use super::pacing::{History, Pacing};
-use super::{Blocked, Effects, Lane};
+use super::{Blocked, Effects, Lane, note};
 use crate::event::{Fingerprint, Position, Timestamp};
 
 /// The version of values that is written.
@@ -116,6 +116,7 @@ impl Lane {
     /// Begins to act on what was restored. While a predecessor's deliveries may still be on the wire, nothing is sent.
     pub fn resume(&mut self, now: Timestamp, effects: &mut Effects) {
         self.now = now;
+        self.dedupe.resume(&mut |chunk| note(effects, chunk));
         let pending = self.conversations.values().map(|conversation| u64::from(conversation.pending())).sum();
         self.books = Books::restored(pending);
         let mut ids: Vec<_> = self.conversations.keys().copied().collect();
