@@ -87,7 +87,12 @@ impl World {
         }
         let mut tellings: BTreeMap<Fingerprint, Vec<Telling>> = BTreeMap::new();
         for (id, (covers, letter)) in settled {
-            let worded_at = self.kafka.worded_at.get(&id).copied().ok_or_else(|| format!("{id:?} was never worded"))?;
+            let worded_at = self
+                .kafka
+                .worded
+                .get(&id)
+                .map(|worded| worded.position)
+                .ok_or_else(|| format!("{id:?} was never worded"))?;
             tellings.entry(id.0).or_default().push(Telling { letter, covers, worded_at });
         }
         Ok(tellings)

@@ -120,6 +120,6 @@ fn route(dials: &Dials, name: &str, channel: &str, kind: Kind, (wait, interval):
         window: if strict { day } else { secs(pick(dials.seed, &[60, 900, 3600])) },
         timing: timing(wait, interval),
         timing_critical: timing(0, interval.min(60)),
-        flap: Flap { changes: 100, window: Duration::from_secs(60) },
+        flap: Flap { changes: 10_000, window: Duration::from_secs(60) },
     }
 }

@@ -16,7 +16,7 @@ use missived::event::Urgency;
 use super::happening::Happening;
 use super::policy::channel_of;
 use super::reference::{Change, Known};
-use super::spoken::{Letter, first_line, is_cut, listed, more, named, number_before, repeats};
+use super::spoken::{Letter, changes, first_line, is_cut, listed, more, named, number_before, repeats};
 
 /// One message that people have, or that is a dead letter.
 #[derive(Clone, Debug)]
@@ -48,7 +48,8 @@ impl Count {
     fn of<'a>(happenings: impl IntoIterator<Item = &'a Happening>) -> Self {
         let mut count = Self::default();
         for happening in happenings {
-            count.critical += u64::from(happening.urgency == Urgency::Critical);
+            let is_over = happening.state == State::Resolved;
+            count.critical += u64::from(happening.urgency == Urgency::Critical && !is_over);
             match happening.state {
                 State::Firing => count.firing += 1,
                 State::Resolved => count.resolved += 1,
@@ -159,16 +160,20 @@ fn judge_alert(known: &Known, telling: &Telling, piece: &[&Happening]) -> Result
         return Err(format!("{fires} fire, and it closes: {}", telling.letter.closes()));
     }
     let line = first_line(telling.letter.body());
-    let number = |words| number_before(line, words).unwrap_or(0);
+    let number = |words| number_before(changes(line), words).unwrap_or(0);
+    let said =
+        Count { firing: number(" new"), resolved: number(" resolved"), changed: 0, critical: number(" critical") };
     let wrong = match (piece, fires) {
         ([only], _) => line.starts_with("🟢 resolved: ") != (only.state == State::Resolved),
-        (_, 0) => !line.starts_with("🟢 All resolved: ") || number(" resolved)") != count.resolved,
-        (_, _) => {
-            let said = (number(" firing"), number(" new"), number(" resolved"), number(" critical"));
-            said != (fires, count.firing, count.resolved, count.critical)
-        }
+        (_, 0) => !line.starts_with("🟢 All resolved: ") || said != count,
+        (_, _) => number_before(line, " firing") != Some(fires) || said != count || has_nothing(line),
     };
     if wrong { Err(format!("{fires} fire, {count:?} to tell")) } else { Ok(()) }
+}
+
+/// Does it waste words on what is not?
+fn has_nothing(line: &str) -> bool {
+    [" 0 ", "+0 ", "(0 ", "(was 0)"].iter().any(|nothing| line.contains(nothing))
 }
 
 /// What is named is what is told; the newest is; and the rest is a number.
