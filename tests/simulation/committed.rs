@@ -35,6 +35,8 @@ pub struct Committed {
     pub manners: Manners,
     /// Messages that are being looked up, and how many look-ups have failed.
     pub doubts: HashMap<(Fingerprint, u64), u8>,
+    /// Messages that were worded and neither delivered nor given up.
+    pub undone: HashSet<(Fingerprint, u64)>,
     /// Messages that a look-up has found.
     pub found: HashSet<(Fingerprint, u64)>,
     /// Observations that each delivered message stands for.

@@ -3,7 +3,7 @@
 //! A transaction takes a while, is committed or aborted, or its owner dies before or after it took effect. What a step did is
 //! compared with what the naive model expects, and what was committed is added up by this side.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -59,6 +59,8 @@ pub struct Owner {
     manners: Manners,
     /// Messages that are being looked up, and how many look-ups have failed.
     doubts: HashMap<(Fingerprint, u64), u8>,
+    /// Messages that were worded and neither delivered nor given up.
+    undone: HashSet<(Fingerprint, u64)>,
     /// Found by a look-up since the last commit.
     found: Vec<(Fingerprint, u64)>,
     before: Sums,
@@ -124,6 +126,7 @@ impl Owner {
             rules: Rules { retry_after_max: policy.limits.retry_after_max, on_doubt: policy.on_doubt, ids_are_taught },
             manners: kafka.manners.clone(),
             doubts: kafka.doubts.clone(),
+            undone: kafka.undone.clone(),
             found: Vec::new(),
             latest: at(now, skew),
             delivered: Vec::new(),
@@ -158,6 +161,11 @@ impl Owner {
 
     pub fn is_drained(&self) -> bool {
         self.lane.in_progress() == 0 && self.effects.is_empty()
+    }
+
+    /// Nothing is left to say, of whatever observations or of none.
+    pub fn has_told_all(&self) -> bool {
+        self.undone.is_empty() && self.lane.oldest_untold().is_empty()
     }
 
     pub fn is_dirty(&self, kafka: &Committed) -> bool {
@@ -239,6 +247,7 @@ impl Owner {
         kafka.quiet_at = self.sending.values().map(|pending| pending.given_up_at).fold(kafka.quiet_at, Timestamp::max);
         kafka.manners.clone_from(&self.manners);
         kafka.doubts.clone_from(&self.doubts);
+        kafka.undone.clone_from(&self.undone);
         kafka.found.extend(self.found.iter().copied());
         for delivery in &self.effects.sends {
             if self.effects.dirty.contains(&StateKey::Conversation(delivery.id.conversation)) {
@@ -315,7 +324,7 @@ impl Owner {
             self.delivered.push(((id.conversation, id.sequence), settled.delivered));
         }
         if was_awaited {
-            let is_its = |letter: &Letter| letter.sequence() == Some(id.sequence);
+            let is_its = |letter: &Letter| letter.message() == Some((id.conversation, id.sequence));
             let letters = self.effects.dead_letters[dead_letters..].iter();
             let dead_letters = letters.filter_map(|dead| Letter::read(&dead.body).ok()).filter(is_its).count();
             self.hear_out(id, asked, &answer, dead_letters)?;
@@ -336,7 +345,13 @@ impl Owner {
             (Asked::LookUp { .. }, Verdict::Doubt | Verdict::Refused) => {
                 self.doubts.insert(message, failed + 1);
             }
-            (Asked::LookUp { finding: Finding::Taken, .. }, _) => self.found.push(message),
+            (Asked::LookUp { finding: Finding::Taken, .. }, _) => {
+                self.found.push(message);
+                self.undone.remove(&message);
+            }
+            (Asked::Message(_), Verdict::Accepted { .. }) => {
+                self.undone.remove(&message);
+            }
             (Asked::LookUp { .. } | Asked::Message(_), _) => {}
         }
         self.manners.hear(self.latest, &self.rules, &Heard { channel, asked, answer, dead_letters })
@@ -369,7 +384,7 @@ impl Owner {
     /// Steps the lane; tells what was settled by it.
     fn step(&mut self, now: u64, input: Input<'_>) -> Result<Sums, String> {
         let before = Sums::of(&self.lane);
-        let sends = self.effects.sends.len();
+        let (sends, dead_letters) = (self.effects.sends.len(), self.effects.dead_letters.len());
         self.lane.step(at(now, self.skew), input, &mut self.effects);
         self.latest = self.latest.max(at(now, self.skew));
         self.manners.see(self.latest);
@@ -386,11 +401,16 @@ impl Owner {
             {
                 let external_id = Letter::read(body)?.external_id().into();
                 let worded = Worded { position: self.position, at: self.latest, external_id };
+                self.undone.insert((delivery.id.conversation, delivery.id.sequence));
                 self.worded.push(((delivery.id.conversation, delivery.id.sequence), worded));
             }
             if !self.effects.dirty.contains(&StateKey::Conversation(delivery.id.conversation)) {
                 return Err(format!("{:?} is to be sent, but its state is not to be written", delivery.id));
             }
+        }
+        for letter in self.effects.dead_letters[dead_letters..].iter().filter_map(|dead| Letter::read(&dead.body).ok())
+        {
+            letter.message().map(|message| self.undone.remove(&message));
         }
         self.keep_track_of_sends(sends)?;
         self.keeps_its_bounds()?;

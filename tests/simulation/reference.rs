@@ -12,7 +12,7 @@ use missived::event::frame::Learned;
 use missived::event::{Position, State};
 
 use super::happening::{Gesture, Happening, Place};
-use super::source::Item;
+use super::source::{Framed, Item, Listed};
 
 /// What one ledger record adds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -40,16 +40,40 @@ pub struct Known {
     pub changes: Vec<Change>,
     /// Where in the ledger something known was said again.
     pub repeats: Vec<usize>,
-    alerts: BTreeMap<u64, (State, Option<u64>)>,
+    alerts: BTreeMap<u64, Alert>,
     muted: bool,
 }
 
-/// Something that was no repeat and not late.
+/// What is known of one alert.
 #[derive(Debug)]
+struct Alert {
+    standing: Standing,
+    since: Option<u64>,
+    /// Time of the record that last changed it.
+    at: u64,
+    /// What was last said of it.
+    says: Rc<Happening>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    Firing,
+    Resolved,
+    /// Missing from its group.
+    Gone,
+}
+
+/// Something that was no repeat and not late.
+#[derive(Clone, Debug)]
 pub struct Change {
     /// Where in the ledger.
     pub at: usize,
+    /// What was said, or what was last said of an alert that changed without a word.
     pub happening: Rc<Happening>,
+    /// What an alert is since then.
+    pub standing: Option<Standing>,
+    /// An observation stands behind it.
+    pub covered: bool,
     /// It has to be told: nobody had muted the conversation.
     pub is_news: bool,
 }
@@ -64,14 +88,20 @@ enum Is {
 
 impl Reference {
     /// The next frame of the ledger, and where it stands. What the intake has dropped stands behind what it has sent.
-    pub fn read(&mut self, at: usize, partition: i32, items: &[Item]) -> Expected {
+    pub fn read(&mut self, at: usize, partition: i32, framed: &Framed) -> Expected {
         let mark = self.marks.get(&partition).copied();
-        let is_new = |item: &&Item| mark.is_none_or(|mark| item.position > mark);
+        let is_after_mark = |position: Position| mark.is_none_or(|mark| position > mark);
+        let (items, is_new) = (&framed.items, |item: &&Item| is_after_mark(item.position));
+        let mut snapshots = framed.snapshots.iter().filter(|listed| is_after_mark(listed.position)).peekable();
         let mut expected = Expected::default();
         for item in items.iter().filter(is_new).filter(|item| !item.dropped) {
             expected.distinct += 1;
-            self.hear(at, &item.happening, &mut expected);
+            while let Some(listed) = snapshots.next_if(|listed| listed.position < item.position) {
+                self.see(at, listed);
+            }
+            self.hear(at, item, &mut expected);
         }
+        snapshots.for_each(|listed| self.see(at, listed));
         for item in items.iter().filter(is_new).filter(|item| item.dropped) {
             expected.distinct += 1;
             expected.duplicates += 1;
@@ -101,11 +131,32 @@ impl Reference {
 
     /// Conversations in which something fires.
     pub fn firing(&self) -> usize {
-        let fires = |known: &&Known| known.alerts.values().any(|(state, _)| *state == State::Firing);
+        let fires = |known: &&Known| known.alerts.values().any(|alert| alert.standing == Standing::Firing);
         self.conversations.values().filter(fires).count()
     }
 
-    fn hear(&mut self, at: usize, happening: &Rc<Happening>, expected: &mut Expected) {
+    /// Whoever is missing from a whole group is gone, and whoever was gone and is listed is not.
+    fn see(&mut self, at: usize, listed: &Listed) {
+        let Some(known) = self.conversations.get_mut(&listed.place.number) else { return };
+        for (entity, alert) in known.alerts.iter_mut().filter(|(_, alert)| alert.at <= listed.at) {
+            let standing = match (alert.standing, listed.entities.contains(entity)) {
+                (Standing::Firing, false) => Standing::Gone,
+                (Standing::Gone, true) => Standing::Firing,
+                (Standing::Firing, true) | (Standing::Gone, false) | (Standing::Resolved, _) => continue,
+            };
+            (alert.standing, alert.at) = (standing, listed.at);
+            known.changes.push(Change {
+                at,
+                happening: Rc::clone(&alert.says),
+                standing: Some(standing),
+                covered: false,
+                is_news: !known.muted,
+            });
+        }
+    }
+
+    fn hear(&mut self, at: usize, item: &Item, expected: &mut Expected) {
+        let happening = &item.happening;
         let unheard = !self.heard.contains(&happening.news);
         let is = match self.conversations.get(&happening.place.number) {
             Some(known) => known.what_is(happening),
@@ -114,8 +165,8 @@ impl Reference {
         };
         match is {
             Is::Suppressed => expected.suppressed += 1,
-            Is::NewsIfUnheard if unheard => self.note(at, happening, expected),
-            Is::News => self.note(at, happening, expected),
+            Is::NewsIfUnheard if unheard => self.note(at, item, expected),
+            Is::News => self.note(at, item, expected),
             Is::Duplicate | Is::NewsIfUnheard => {
                 expected.duplicates += 1;
                 self.hear_again(at, happening);
@@ -132,17 +183,27 @@ impl Reference {
         }
     }
 
-    fn note(&mut self, at: usize, happening: &Rc<Happening>, expected: &mut Expected) {
+    fn note(&mut self, at: usize, item: &Item, expected: &mut Expected) {
+        let happening = &item.happening;
         let new = || Known::new(&happening.place);
         let known = self.conversations.entry(happening.place.number).or_insert_with(new);
-        if matches!(happening.state, State::Firing | State::Resolved) {
-            known.alerts.insert(happening.entity, (happening.state, happening.since));
+        let standing = match happening.state {
+            State::Firing => Some(Standing::Firing),
+            State::Resolved => Some(Standing::Resolved),
+            State::Changed | State::Said => None,
+        };
+        if let Some(standing) = standing {
+            let before = known.alerts.get(&happening.entity).map_or(0, |alert| alert.at);
+            let (since, says) = (happening.since, Rc::clone(happening));
+            let alert = Alert { standing, since, at: item.at.max(before), says };
+            known.alerts.insert(happening.entity, alert);
         }
-        known.changes.push(Change { at, happening: Rc::clone(happening), is_news: !known.muted });
-        if known.muted {
-            expected.suppressed += 1;
-        } else {
+        let is_news = !known.muted;
+        known.changes.push(Change { at, happening: Rc::clone(happening), standing, covered: true, is_news });
+        if is_news {
             expected.news += 1;
+        } else {
+            expected.suppressed += 1;
         }
     }
 }
@@ -154,15 +215,15 @@ impl Known {
     }
 
     fn what_is(&self, happening: &Happening) -> Is {
-        let Some((state, since)) = self.alerts.get(&happening.entity) else { return Is::NewsIfUnheard };
-        let older = matches!((happening.since, since), (Some(this), Some(known)) if this < *known);
-        let newer = matches!((happening.since, since), (Some(this), Some(known)) if this > *known);
-        match (state, happening.state) {
-            (State::Resolved, State::Resolved) => Is::Duplicate,
-            (State::Firing | State::Resolved, _) if older => Is::Suppressed,
-            (State::Firing, State::Firing) if newer => Is::News,
-            (State::Firing, State::Firing) => Is::Duplicate,
-            _ => Is::News,
+        let Some(alert) = self.alerts.get(&happening.entity) else { return Is::NewsIfUnheard };
+        let older = matches!((happening.since, alert.since), (Some(this), Some(known)) if this < known);
+        let newer = matches!((happening.since, alert.since), (Some(this), Some(known)) if this > known);
+        match (alert.standing, happening.state) {
+            (Standing::Resolved, State::Resolved) => Is::Duplicate,
+            (_, _) if older => Is::Suppressed,
+            (Standing::Firing, State::Firing) if newer => Is::News,
+            (Standing::Firing, State::Firing) => Is::Duplicate,
+            (_, _) => Is::News,
         }
     }
 }

@@ -24,6 +24,8 @@ pub struct Report {
     pub halts: u64,
     pub refusals: u64,
     pub snapshots: u64,
+    /// Alerts that went, or came back, without a word.
+    pub gone: u64,
     pub jumps: u64,
     /// Messages whose words were held against the naive model.
     pub judged: u64,
@@ -79,7 +81,7 @@ impl Report {
         )
     }
 
-    fn counts(&mut self) -> [(&'static str, &mut u64); 15] {
+    fn counts(&mut self) -> [(&'static str, &mut u64); 16] {
         [
             ("steps", &mut self.steps),
             ("milliseconds", &mut self.millis),
@@ -95,6 +97,7 @@ impl Report {
             ("halts", &mut self.halts),
             ("refusals", &mut self.refusals),
             ("group snapshots", &mut self.snapshots),
+            ("alerts gone or back", &mut self.gone),
             ("clock jumps", &mut self.jumps),
         ]
     }

@@ -49,6 +49,8 @@ pub struct Scenario {
     /// All news is of this urgency.
     pub urgency: Option<Urgency>,
     pub weather: Weather,
+    /// Groups are known to be whole. What a clock that is set makes of the time of snapshots, the naive model doesn't know.
+    pub tells_whole: bool,
 }
 
 /// What Missive is like. Numbers are per mille of requests.
@@ -120,6 +122,7 @@ impl Scenario {
             policy: Arc::new(policy(&dials)),
             span: dials.span_s.max(1) * SECOND,
             strict: dials.loose == 0,
+            tells_whole: dials.loose > 0 || dials.jumps == 0,
             calm,
             urgency: [Urgency::Normal, Urgency::Critical, Urgency::Low]
                 .get(usize::try_from(dials.urgency).expect("small"))
@@ -127,6 +130,13 @@ impl Scenario {
             weather: if calm { Weather::calm() } else { Weather::of(&dials) },
             dials,
         }
+    }
+}
+
+impl Scenario {
+    /// May there be news that no observation stands behind?
+    pub const fn has_unsaid(&self) -> bool {
+        self.tells_whole && self.dials.snapshots > 0
     }
 }
 

@@ -1,5 +1,6 @@
 //! What a message says, read as a person reads it: from its words alone.
 
+use missived::event::Fingerprint;
 use serde::Deserialize;
 
 /// What a cut body says at its end.
@@ -58,6 +59,13 @@ impl Letter {
             [reference] => Some(reference),
             _ => None,
         }
+    }
+
+    /// Which message it is, and of which conversation.
+    pub fn message(&self) -> Option<(Fingerprint, u64)> {
+        let conversation = self.reference()?.split(':').nth(1)?;
+        let conversation = u128::from_str_radix(conversation, 16).ok().map(Fingerprint::from_u128)?;
+        Some((conversation, self.sequence()?))
     }
 
     /// Which message of its conversation it is: the last part of its external id.

@@ -57,7 +57,7 @@ impl World {
         let partition = &mut self.partitions[place];
         let crashes = self.scenario.dials.intake_crashes_pm;
         let Some(framed) = partition.frame(self.now, &mut self.intake, crashes) else { return };
-        let expected = self.reference.read(self.ledger.len(), partition.number(), &framed.items);
+        let expected = self.reference.read(self.ledger.len(), partition.number(), &framed);
         self.append(framed.bytes, expected);
         if self.partitions[place].is_behind() {
             let at = self.now + self.intake.spread(1, 500);

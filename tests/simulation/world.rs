@@ -131,7 +131,7 @@ impl World {
             now: START,
             agenda: BTreeMap::new(),
             events: 0,
-            partitions: (0..count).map(SourcePartition::new).collect(),
+            partitions: (0..count).map(|number| SourcePartition::new(number, scenario.tells_whole)).collect(),
             ledger: Vec::new(),
             reference: Reference::default(),
             kafka: Committed::default(),
@@ -218,7 +218,10 @@ impl World {
 
     fn is_over(&self) -> bool {
         let told = self.owner.as_ref().is_some_and(|owner| {
-            owner.lane().books().pending() == 0 && !owner.is_dirty(&self.kafka) && owner.lane().in_progress() == 0
+            owner.lane().books().pending() == 0
+                && owner.has_told_all()
+                && !owner.is_dirty(&self.kafka)
+                && owner.lane().in_progress() == 0
         });
         told && self.kafka.position == self.ledger.len() && !self.partitions.iter().any(SourcePartition::is_behind)
     }
