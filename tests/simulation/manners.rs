@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use missived::event::Timestamp;
 use missived::lane::policy::OnDoubt;
-use missived::missive::answer::Finding;
+use missived::missive::answer::{Finding, RateLimit};
 use missived::missive::{Addressed, Answer, Verdict};
 
 /// Answers that tell whether a channel is at fault.
@@ -40,12 +40,16 @@ pub struct Heard<'a> {
     pub asked: Asked,
     pub answer: &'a Answer,
     pub dead_letters: usize,
+    /// Other requests that were under way then.
+    pub under_way: usize,
 }
 
 /// What the rules are.
 #[derive(Clone, Copy, Debug)]
 pub struct Rules {
     pub retry_after_max: Duration,
+    /// Of the longer window.
+    pub per_quarter_hour: u32,
     pub on_doubt: OnDoubt,
     /// People teach conversation ids meanwhile, so that it isn't known how a message was addressed in the end.
     pub ids_are_taught: bool,
@@ -56,6 +60,8 @@ pub struct Rules {
 pub struct Manners {
     not_before: Timestamp,
     halted_until: Timestamp,
+    /// What others have left of the minute and the quarter hour, and until when.
+    left: [(usize, Timestamp); 2],
     /// By channel: which of the last answers were refusals; nothing where that isn't known any more.
     refusals: BTreeMap<&'static str, Option<VecDeque<bool>>>,
     /// By channel: when it was last tried, or refused something.
@@ -67,6 +73,10 @@ impl Manners {
     pub fn may_send(&mut self, now: Timestamp, channel: Option<&'static str>) -> Result<(), String> {
         if now < self.not_before {
             return Err(format!("it sends at {now:?}, but was asked to wait until {:?}", self.not_before));
+        }
+        for (left, until) in self.left.iter_mut().filter(|(_, until)| now < *until) {
+            let none_left = || format!("it sends at {now:?}, but others have left nothing until {until:?}");
+            *left = left.checked_sub(1).ok_or_else(none_left)?;
         }
         let Some(channel) = channel.filter(|channel| self.refuses_most(channel)) else { return Ok(()) };
         let tried = self.tried.insert(channel, now);
@@ -92,6 +102,11 @@ impl Manners {
 
     /// An attempt was answered, and led to so many dead letters.
     pub fn hear(&mut self, now: Timestamp, rules: &Rules, heard: &Heard<'_>) -> Result<(), String> {
+        match heard.answer {
+            Answer::Status(status) => status.rate_limit.iter().for_each(|said| self.heed(now, rules, heard, said)),
+            Answer::NotSent(_) => self.left.iter_mut().for_each(|(left, _)| *left += 1),
+            Answer::Lost(_) => {}
+        }
         let wanted = match heard.asked {
             Asked::Message(addressed) => self.hear_of_message(now, rules, heard, addressed),
             Asked::LookUp { failed, finding } => self.hear_of_look_up(now, rules, heard, failed, finding),
@@ -167,6 +182,13 @@ impl Manners {
             self.note(heard.channel, false);
         }
         Some(usize::from(nobody_can_tell && rules.on_doubt == OnDoubt::Hold))
+    }
+
+    /// Others have left so many; those under way will take their part.
+    fn heed(&mut self, now: Timestamp, rules: &Rules, heard: &Heard<'_>, said: &RateLimit) {
+        let left = (said.remaining as usize).saturating_sub(heard.under_way);
+        let window = usize::from(said.limit >= rules.per_quarter_hour);
+        self.left[window] = (left, now + said.reset.min(rules.retry_after_max));
     }
 
     fn wait(&mut self, now: Timestamp, rules: &Rules, span: Option<Duration>) {

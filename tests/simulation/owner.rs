@@ -123,7 +123,12 @@ impl Owner {
             skew,
             inbox: VecDeque::new(),
             channels: Rc::clone(channels),
-            rules: Rules { retry_after_max: policy.limits.retry_after_max, on_doubt: policy.on_doubt, ids_are_taught },
+            rules: Rules {
+                retry_after_max: policy.limits.retry_after_max,
+                per_quarter_hour: u32::try_from(policy.limits.per_quarter_hour).expect("small"),
+                on_doubt: policy.on_doubt,
+                ids_are_taught,
+            },
             manners: kafka.manners.clone(),
             doubts: kafka.doubts.clone(),
             undone: kafka.undone.clone(),
@@ -315,6 +320,7 @@ impl Owner {
         let (pending, dead_letters) = (self.lane.books().pending(), self.effects.dead_letters.len());
         let sends = self.effects.sends.len();
         let was_awaited = self.sending.remove(&id).is_some();
+        let under_way = self.sending.len();
         let settled = self.step(now, Input::Answered { id, answer: answer.clone() })?;
         let gone = pending - self.lane.books().pending();
         if gone != settled.delivered + settled.dead_lettered || settled.duplicate + settled.suppressed > 0 {
@@ -327,13 +333,19 @@ impl Owner {
             let is_its = |letter: &Letter| letter.message() == Some((id.conversation, id.sequence));
             let letters = self.effects.dead_letters[dead_letters..].iter();
             let dead_letters = letters.filter_map(|dead| Letter::read(&dead.body).ok()).filter(is_its).count();
-            self.hear_out(id, asked, &answer, dead_letters)?;
+            self.hear_out(id, asked, &answer, (dead_letters, under_way))?;
         }
         self.may_send(sends)
     }
 
     /// What an answer obliges to.
-    fn hear_out(&mut self, id: DeliveryId, asked: Wanted, answer: &Answer, dead_letters: usize) -> Result<(), String> {
+    fn hear_out(
+        &mut self,
+        id: DeliveryId,
+        asked: Wanted,
+        answer: &Answer,
+        (dead_letters, under_way): (usize, usize),
+    ) -> Result<(), String> {
         let message = (id.conversation, id.sequence);
         let channel = self.channels.get(&id.conversation).copied().ok_or("nobody's conversation")?;
         let failed = self.doubts.get(&message).copied().unwrap_or(0);
@@ -354,7 +366,7 @@ impl Owner {
             }
             (Asked::LookUp { .. } | Asked::Message(_), _) => {}
         }
-        self.manners.hear(self.latest, &self.rules, &Heard { channel, asked, answer, dead_letters })
+        self.manners.hear(self.latest, &self.rules, &Heard { channel, asked, answer, dead_letters, under_way })
     }
 
     /// May it send what it wants to send?

@@ -16,6 +16,11 @@ pub struct Report {
     pub observations: u64,
     pub roll_ups: u64,
     pub doubts: u64,
+    pub look_ups: u64,
+    /// Messages in doubt that were found.
+    pub found: u64,
+    /// Answers that told what others had left.
+    pub told_what_is_left: u64,
     pub crashes: u64,
     pub aborts: u64,
     /// Requests that were written by an owner that was none any more.
@@ -81,7 +86,7 @@ impl Report {
         )
     }
 
-    fn counts(&mut self) -> [(&'static str, &mut u64); 16] {
+    fn counts(&mut self) -> [(&'static str, &mut u64); 19] {
         [
             ("steps", &mut self.steps),
             ("milliseconds", &mut self.millis),
@@ -90,6 +95,9 @@ impl Report {
             ("messages judged", &mut self.judged),
             ("roll-ups", &mut self.roll_ups),
             ("doubts", &mut self.doubts),
+            ("look-ups", &mut self.look_ups),
+            ("found", &mut self.found),
+            ("budgets told", &mut self.told_what_is_left),
             ("crashes", &mut self.crashes),
             ("aborted transactions", &mut self.aborts),
             ("requests of zombies", &mut self.zombies),

@@ -64,6 +64,8 @@ pub struct Weather {
     pub no_connection: u64,
     pub refused: u64,
     pub not_found: u64,
+    /// Answers that tell what others have left of the budget.
+    pub others: u64,
     pub spells: Vec<Spell>,
 }
 
@@ -159,6 +161,7 @@ impl Weather {
             no_connection: dials.no_connection_pm,
             refused: dials.refused_pm,
             not_found: dials.not_found_pm,
+            others: dials.others_pm,
             spells: spells.into_iter().filter(|(length, ..)| *length > 0).map(Spell::of).collect(),
         }
     }

@@ -6,6 +6,9 @@ use serde::Deserialize;
 /// What a cut body says at its end.
 const CUT: &str = " characters in all, cut here";
 
+/// What a message says at its end that may be one that people have already.
+pub const MAY_REPEAT: &str = "\n(may repeat an earlier message)";
+
 /// A request body, as Missive reads it.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Letter {
@@ -43,6 +46,11 @@ impl Letter {
             self.messages.body = words.into();
         }
         self
+    }
+
+    /// Does it say that people may have it already?
+    pub fn may_repeat(&self) -> bool {
+        self.messages.body.ends_with(MAY_REPEAT)
     }
 
     pub fn external_id(&self) -> &str {

@@ -3,7 +3,7 @@
 //! Layout: `telling` (the sources and the intake), `driving` (the owner's turns, commits and deaths), `wire` (requests),
 //! `waits` (how long news waits), `ending` (what must hold in the end).
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::rc::Rc;
 
 use missived::event::{Fingerprint, HashKey};
@@ -90,6 +90,8 @@ pub struct World {
     reference: Reference,
     kafka: Committed,
     inbox: Inbox,
+    /// Messages that were asked for after a doubt.
+    looked_up: HashSet<(Fingerprint, u64)>,
     flights: HashMap<u64, Flight>,
     owner: Option<Owner>,
     /// Counts owners; the current one's number.
@@ -136,6 +138,7 @@ impl World {
             reference: Reference::default(),
             kafka: Committed::default(),
             inbox: Inbox::new(scenario.policy.limits),
+            looked_up: HashSet::new(),
             flights: HashMap::new(),
             owner: None,
             owners: 0,
