@@ -93,6 +93,8 @@ dials! {
     timings,
     body_cap,
     hold,
+    /// Changes after which an alert flaps; 0: never. In a strict policy it goes on for longer than the simulation.
+    flap_changes,
     /// Small bounds, of a loose policy only; 0: out of reach.
     keys_max,
     conversations_max,
@@ -244,6 +246,8 @@ impl Dials {
         self.timings = random.between(0, 80);
         self.body_cap = random.between(0, 2);
         self.hold = u64::from(random.chance(60));
+        let likely = if self.workload == Workload::Flapping { 800 } else { 300 };
+        self.flap_changes = if random.chance(likely) { random.between(1, 8) } else { 0 };
         let mut small = |to: u64| if random.chance(400) { random.spread(1, to) } else { 0 };
         self.keys_max = small(200);
         self.conversations_max = small(50);

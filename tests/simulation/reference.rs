@@ -26,6 +26,8 @@ pub struct Expected {
 /// Everything ever said, by conversation.
 #[derive(Debug, Default)]
 pub struct Reference {
+    /// Changes after which an alert flaps; 0: never.
+    flap_changes: u64,
     marks: BTreeMap<i32, Position>,
     /// News that was heard.
     heard: HashSet<u64>,
@@ -40,6 +42,8 @@ pub struct Known {
     pub changes: Vec<Change>,
     /// Where in the ledger something known was said again.
     pub repeats: Vec<usize>,
+    /// Where an alert changed of which people know that it flaps.
+    pub flaps: Vec<usize>,
     alerts: BTreeMap<u64, Alert>,
     muted: bool,
 }
@@ -53,6 +57,16 @@ struct Alert {
     at: u64,
     /// What was last said of it.
     says: Rc<Happening>,
+    changes: u64,
+}
+
+/// Can an alert make up its mind?
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mind {
+    Made,
+    /// This change is one too many.
+    Lost,
+    Gone,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,6 +86,7 @@ pub struct Change {
     pub happening: Rc<Happening>,
     /// What an alert is since then.
     pub standing: Option<Standing>,
+    pub mind: Mind,
     /// An observation stands behind it.
     pub covered: bool,
     /// It has to be told: nobody had muted the conversation.
@@ -87,6 +102,17 @@ enum Is {
 }
 
 impl Reference {
+    pub fn new(flap_changes: u64) -> Self {
+        Self { flap_changes, ..Self::default() }
+    }
+
+    /// How many alerts flap, unless nobody wants to hear of them.
+    pub fn flapping(&self) -> u64 {
+        let flaps = |alert: &&Alert| self.flap_changes > 0 && alert.changes > self.flap_changes;
+        let heard = self.conversations.values().filter(|known| !known.muted);
+        heard.map(|known| known.alerts.values().filter(flaps).count() as u64).sum()
+    }
+
     /// The next frame of the ledger, and where it stands. What the intake has dropped stands behind what it has sent.
     pub fn read(&mut self, at: usize, partition: i32, framed: &Framed) -> Expected {
         let mark = self.marks.get(&partition).copied();
@@ -144,13 +170,18 @@ impl Reference {
                 (Standing::Gone, true) => Standing::Firing,
                 (Standing::Firing, true) | (Standing::Gone, false) | (Standing::Resolved, _) => continue,
             };
-            (alert.standing, alert.at) = (standing, listed.at);
+            alert.at = listed.at;
+            let mind = alert.turn(standing, self.flap_changes);
+            if mind == Mind::Gone && !known.muted {
+                known.flaps.push(at);
+            }
             known.changes.push(Change {
                 at,
                 happening: Rc::clone(&alert.says),
                 standing: Some(standing),
+                mind,
                 covered: false,
-                is_news: !known.muted,
+                is_news: !known.muted && mind != Mind::Gone,
             });
         }
     }
@@ -192,14 +223,19 @@ impl Reference {
             State::Resolved => Some(Standing::Resolved),
             State::Changed | State::Said => None,
         };
+        let mut mind = Mind::Made;
         if let Some(standing) = standing {
-            let before = known.alerts.get(&happening.entity).map_or(0, |alert| alert.at);
-            let (since, says) = (happening.since, Rc::clone(happening));
-            let alert = Alert { standing, since, at: item.at.max(before), says };
-            known.alerts.insert(happening.entity, alert);
+            let says = || Rc::clone(happening);
+            let new = || Alert { standing, since: None, at: item.at, says: says(), changes: 0 };
+            let alert = known.alerts.entry(happening.entity).or_insert_with(new);
+            mind = alert.turn(standing, self.flap_changes);
+            (alert.since, alert.at, alert.says) = (happening.since, item.at.max(alert.at), says());
         }
-        let is_news = !known.muted;
-        known.changes.push(Change { at, happening: Rc::clone(happening), standing, covered: true, is_news });
+        if mind == Mind::Gone && !known.muted {
+            known.flaps.push(at);
+        }
+        let is_news = !known.muted && mind != Mind::Gone;
+        known.changes.push(Change { at, happening: Rc::clone(happening), standing, mind, covered: true, is_news });
         if is_news {
             expected.news += 1;
         } else {
@@ -208,10 +244,30 @@ impl Reference {
     }
 }
 
+impl Alert {
+    fn turn(&mut self, standing: Standing, flap_changes: u64) -> Mind {
+        let flapped = flap_changes > 0 && self.changes > flap_changes;
+        self.changes += u64::from(self.standing != standing);
+        self.standing = standing;
+        match (flapped, flap_changes > 0 && self.changes > flap_changes) {
+            (true, _) => Mind::Gone,
+            (false, true) => Mind::Lost,
+            (false, false) => Mind::Made,
+        }
+    }
+}
+
 impl Known {
     fn new(place: &Rc<Place>) -> Self {
         let place = Rc::clone(place);
-        Self { place, changes: Vec::new(), repeats: Vec::new(), alerts: BTreeMap::new(), muted: false }
+        Self {
+            place,
+            changes: Vec::new(),
+            repeats: Vec::new(),
+            flaps: Vec::new(),
+            alerts: BTreeMap::new(),
+            muted: false,
+        }
     }
 
     fn what_is(&self, happening: &Happening) -> Is {

@@ -31,6 +31,8 @@ pub struct Report {
     pub snapshots: u64,
     /// Alerts that went, or came back, without a word.
     pub gone: u64,
+    /// Alerts that flapped to the end.
+    pub flapping: u64,
     pub jumps: u64,
     /// Messages whose words were held against the naive model.
     pub judged: u64,
@@ -86,7 +88,7 @@ impl Report {
         )
     }
 
-    fn counts(&mut self) -> [(&'static str, &mut u64); 19] {
+    fn counts(&mut self) -> [(&'static str, &mut u64); 20] {
         [
             ("steps", &mut self.steps),
             ("milliseconds", &mut self.millis),
@@ -106,6 +108,7 @@ impl Report {
             ("refusals", &mut self.refusals),
             ("group snapshots", &mut self.snapshots),
             ("alerts gone or back", &mut self.gone),
+            ("flapping alerts", &mut self.flapping),
             ("clock jumps", &mut self.jumps),
         ]
     }

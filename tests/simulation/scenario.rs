@@ -138,7 +138,7 @@ impl Scenario {
 impl Scenario {
     /// May there be news that no observation stands behind?
     pub const fn has_unsaid(&self) -> bool {
-        self.tells_whole && self.dials.snapshots > 0
+        self.tells_whole && self.dials.snapshots > 0 || self.dials.flap_changes > 0
     }
 }
 

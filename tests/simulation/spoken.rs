@@ -123,6 +123,12 @@ pub fn repeats(body: &str) -> u64 {
     body.lines().flat_map(|line| endings.map(|ending| number_before_the_end(line, ending))).flatten().sum()
 }
 
+/// How many changes it leaves out because people know that their alerts flap.
+pub fn flaps(body: &str) -> u64 {
+    let endings = [" change while flapping not shown", " changes while flapping not shown"];
+    body.lines().flat_map(|line| endings.map(|ending| number_before_the_end(line, ending))).flatten().sum()
+}
+
 /// How many there are beyond the ones that are named.
 pub fn more(body: &str) -> u64 {
     let line = body.lines().skip(1).find(|line| line.starts_with("and ") && line.ends_with(" more"));

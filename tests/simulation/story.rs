@@ -15,8 +15,10 @@ use missived::event::Urgency;
 
 use super::happening::Happening;
 use super::policy::channel_of;
-use super::reference::{Change, Known, Standing};
-use super::spoken::{Letter, changes, first_line, is_cut, listed, more, named, number_before, number_said, repeats};
+use super::reference::{Change, Known, Mind, Standing};
+use super::spoken::{
+    Letter, changes, first_line, flaps, is_cut, listed, more, named, number_before, number_said, repeats,
+};
 
 /// One message that people have, or that is a dead letter.
 #[derive(Clone, Debug)]
@@ -35,6 +37,7 @@ pub struct Count {
     resolved: u64,
     changed: u64,
     gone: u64,
+    flapping: u64,
     critical: u64,
 }
 
@@ -53,6 +56,9 @@ impl Count {
         for change in changes {
             let is_critical = u64::from(change.happening.urgency == Urgency::Critical);
             match change.standing {
+                Some(_) if change.mind == Mind::Lost => {
+                    (count.flapping, count.critical) = (count.flapping + 1, count.critical + is_critical);
+                }
                 Some(Standing::Firing) => {
                     (count.firing, count.critical) = (count.firing + 1, count.critical + is_critical)
                 }
@@ -65,7 +71,7 @@ impl Count {
     }
 
     const fn total(self) -> u64 {
-        self.firing + self.resolved + self.changed + self.gone
+        self.firing + self.resolved + self.changed + self.gone + self.flapping
     }
 
     const fn add(&mut self, other: Self) {
@@ -73,6 +79,7 @@ impl Count {
         self.resolved += other.resolved;
         self.changed += other.changed;
         self.gone += other.gone;
+        self.flapping += other.flapping;
         self.critical += other.critical;
     }
 }
@@ -85,7 +92,7 @@ pub fn judge(known: &Known, tellings: &[Telling], rolled_up: &mut BTreeMap<&str,
         return judge_words(&news, tellings);
     }
     let rest = rolled_up.entry(channel_of(known.place.route)).or_default();
-    let (mut told, mut repeats_told) = (0, 0);
+    let (mut told, mut repeats_told, mut flaps_told) = (0, 0, 0);
     for telling in tellings {
         let end = news.partition_point(|change| change.at < telling.worded_at);
         let begin = begin_of(known, telling, &news, told..end)?;
@@ -96,6 +103,12 @@ pub fn judge(known: &Known, tellings: &[Telling], rolled_up: &mut BTreeMap<&str,
             return Err(format!("{said} repeats told of {wanted}: {:?}", telling.letter));
         }
         repeats_told = again;
+        let flapped = known.flaps.partition_point(|at| *at < telling.worded_at);
+        let (said, wanted) = (flaps(telling.letter.body()), (flapped - flaps_told) as u64);
+        if !is_cut(telling.letter.body()) && (said > wanted || said < wanted && begin == told) {
+            return Err(format!("{said} changes while flapping told of {wanted}: {:?}", telling.letter));
+        }
+        flaps_told = flapped;
         if begin < end {
             rest.add(&news[told..begin]);
             told = end;
@@ -143,6 +156,7 @@ impl RolledUp {
                 resolved: number(" resolved"),
                 changed: number(" changed"),
                 gone: number(" no longer reported"),
+                flapping: number(" flapping"),
                 critical: number(" critical"),
             };
             if number_said(body) != Some(count.total()) || count.total() < telling.covers || has_nothing(counts) {
@@ -197,12 +211,16 @@ fn judge_alert(known: &Known, telling: &Telling, piece: &[&Change]) -> Result<()
         resolved: number(" resolved"),
         changed: 0,
         gone: number(" no longer reported"),
+        flapping: number(" flapping"),
         critical: number(" critical"),
     };
     let wrong = match (piece, fires, gone) {
         ([only], ..) => {
+            let flaps = only.mind == Mind::Lost;
             let over = [("🟢 resolved: ", Standing::Resolved), ("⚪ no longer reported", Standing::Gone)];
-            over.into_iter().any(|(words, standing)| line.starts_with(words) != (only.standing == Some(standing)))
+            let is = |standing| !flaps && only.standing == Some(standing);
+            line.starts_with("🔁 flapping: ") != flaps
+                || over.into_iter().any(|(words, standing)| line.starts_with(words) != is(standing))
         }
         (_, 0, 0) => !line.starts_with("🟢 All resolved: ") || said != count,
         (_, 0, _) => !line.starts_with("⚪ Nothing fires any more: ") || said != count,
@@ -234,13 +252,16 @@ fn judge_names(body: &str, piece: &[&Change]) -> Result<(), String> {
     Ok(())
 }
 
-/// How many stand like that, as far as the ledger was folded.
+/// How many stand like that, a flapping one as firing too, as far as the ledger was folded.
 fn standing_at(known: &Known, at: usize, standing: Standing) -> u64 {
     let mut standings = BTreeMap::new();
     for change in known.changes.iter().take_while(|change| change.at < at) {
-        standings.insert(change.happening.entity, change.standing);
+        standings.insert(change.happening.entity, (change.standing, change.mind));
     }
-    standings.values().filter(|known| **known == Some(standing)).count() as u64
+    let counts = |(known, mind): &&(Option<Standing>, Mind)| {
+        *known == Some(standing) || standing == Standing::Firing && *mind != Mind::Made
+    };
+    standings.values().filter(counts).count() as u64
 }
 
 /// People's words arrive once each, verbatim and in order.

@@ -135,7 +135,7 @@ impl World {
             events: 0,
             partitions: (0..count).map(|number| SourcePartition::new(number, scenario.tells_whole)).collect(),
             ledger: Vec::new(),
-            reference: Reference::default(),
+            reference: Reference::new(scenario.dials.flap_changes),
             kafka: Committed::default(),
             inbox: Inbox::new(scenario.policy.limits),
             looked_up: HashSet::new(),
