@@ -114,6 +114,7 @@ impl World {
             for delivery in owner.committed() {
                 calm += calm_told(&delivery.request)?;
                 owner.hear(taken(delivery.id));
+                owner.turn(self.now, &self.ledger, u64::MAX)?;
             }
         }
         if calm != flapping {

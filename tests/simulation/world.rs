@@ -98,6 +98,8 @@ pub struct World {
     owners: u64,
     /// What the wall clocks were set to, against the world's.
     clock: i64,
+    /// The latest that they have shown before they were set.
+    clock_max: u64,
     next_turn: Option<u64>,
     busy_until: u64,
     dirty_since: Option<u64>,
@@ -143,6 +145,7 @@ impl World {
             owner: None,
             owners: 0,
             clock: 0,
+            clock_max: 0,
             next_turn: None,
             busy_until: 0,
             dirty_since: None,
