@@ -114,7 +114,8 @@ impl Lane {
             Verdict::LostConversation => {
                 self.with(id, |conversation| conversation.missive_id = None);
                 if looked_up {
-                    self.look_up_failed(id, effects);
+                    // Nobody can look there any more, and a message is no look-up.
+                    self.doubt_lasts(id, effects);
                 } else {
                     self.again(id, Duration::ZERO);
                 }

@@ -222,6 +222,13 @@ impl Dedupe {
         self.keys += identities.iter().filter(|identity| slice.insert(**identity) == Seen::Fresh).count();
     }
 
+    /// All chunks are back. What had been evicted may be among them, if its tombstones had not been written.
+    pub fn resume(&mut self, dirty: &mut impl FnMut(ChunkKey)) {
+        while self.keys > self.keys_max {
+            self.evict_oldest(dirty);
+        }
+    }
+
     fn evict_oldest(&mut self, dirty: &mut impl FnMut(ChunkKey)) {
         let oldest = |(window, slices): (&u64, &Slices)| Some((slices.slices.front()?.expires(*window), *window));
         let Some((_, window)) = self.windows.iter().filter_map(oldest).min() else { return };
@@ -339,6 +346,21 @@ mod tests {
 
     fn identity(number: u128) -> Fingerprint {
         Fingerprint::from_u128(number)
+    }
+
+    #[test]
+    fn what_comes_back_before_its_tombstones_were_written_is_evicted_again() {
+        let mut dedupe = Dedupe::new(2);
+        let window = u64::try_from(HOUR.as_millis()).expect("small");
+        for slice in 0..3 {
+            let identities = [identity(u128::from(slice)), identity(100 + u128::from(slice))];
+            dedupe.restore(ChunkKey { window, slice, chunk: 0 }, &identities);
+        }
+        dedupe.resume(&mut |_| {});
+        assert_eq!((dedupe.len(), dedupe.evicted()), (2, 4));
+        let mut seen = Vec::new();
+        dedupe.look_up(HOUR, &[identity(2)], &mut seen);
+        assert_eq!(seen, [Seen::Duplicate], "the newest stay");
     }
 
     fn note(dedupe: &mut Dedupe, now: Timestamp, identity: Fingerprint) -> Seen {

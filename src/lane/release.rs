@@ -55,7 +55,7 @@ impl Lane {
     /// Sends what may be sent now.
     pub(super) fn release(&mut self, effects: &mut Effects) {
         while let Some((tier, id)) = self.next_in_turn() {
-            match self.passage(id) {
+            match self.passage(id, effects) {
                 Passage::Free => self.send(id, effects),
                 Passage::NotBefore(at) => self.schedule.put(id, Place::Later(at)),
             }
@@ -108,10 +108,17 @@ impl Lane {
     }
 
     /// A channel that refuses what it gets is tried with one message at a time.
-    fn passage(&mut self, id: Fingerprint) -> Passage {
+    fn passage(&mut self, id: Fingerprint, effects: &mut Effects) -> Passage {
         let channel = self.conversations.get(&id).and_then(|conversation| self.channel_of(conversation));
         let Some(name) = channel.map(|channel| channel.name.clone()) else { return Passage::Free };
-        self.breakers.get_mut(&name).map_or(Passage::Free, |breaker| breaker.pass(self.now))
+        let Some(breaker) = self.breakers.get_mut(&name).filter(|breaker| breaker.is_open()) else {
+            return Passage::Free;
+        };
+        let passage = breaker.pass(self.now);
+        if passage == Passage::Free {
+            effects.dirty.insert(StateKey::Channels);
+        }
+        passage
     }
 
     fn standing(&mut self, id: Fingerprint, effects: &mut Effects) -> Standing {

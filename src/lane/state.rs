@@ -15,7 +15,7 @@ use super::conversation::{Conversation, Phase};
 use super::dedupe::ChunkKey;
 use super::marks::{Marks, StoredMarks};
 use super::pacing::{History, Pacing};
-use super::{Blocked, Effects, Lane};
+use super::{Blocked, Effects, Lane, note};
 use crate::event::{Fingerprint, Position, Timestamp};
 
 /// The version of values that is written.
@@ -122,6 +122,7 @@ impl Lane {
     pub fn resume(&mut self, now: Timestamp, effects: &mut Effects) {
         self.now = now;
         self.marks.resume(now);
+        self.dedupe.resume(&mut |chunk| note(effects, chunk));
         let pending = self.conversations.values().map(|conversation| u64::from(conversation.pending())).sum();
         self.books = Books::restored(pending);
         let mut ids: Vec<_> = self.conversations.keys().copied().collect();

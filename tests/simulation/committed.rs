@@ -6,6 +6,7 @@ use missived::event::{Fingerprint, Timestamp};
 use missived::lane::books::Outcome;
 use missived::lane::{DeadLetter, DeliveryId, Lane};
 
+use super::manners::Manners;
 use super::reference::Expected;
 
 /// One record of the ledger, and what the naive model says of it.
@@ -26,13 +27,40 @@ pub struct Committed {
     pub pending: u64,
     /// Deliveries that may leave, or have left.
     pub announced: HashSet<DeliveryId>,
-    /// Of these, the ones whose answer is not in Kafka yet, and until when it may come.
-    pub open: HashMap<DeliveryId, Timestamp>,
+    /// Of these, the ones whose answer is not in Kafka yet.
+    pub open: HashMap<DeliveryId, Pending>,
+    /// When the last of all that were ever open is given up.
+    pub quiet_at: Timestamp,
+    /// What answers oblige a successor to.
+    pub manners: Manners,
+    /// Messages that are being looked up, and how many look-ups have failed.
+    pub doubts: HashMap<(Fingerprint, u64), u8>,
+    /// Messages that were worded and neither delivered nor given up.
+    pub undone: HashSet<(Fingerprint, u64)>,
+    /// Messages that a look-up has found.
+    pub found: HashSet<(Fingerprint, u64)>,
     /// Observations that each delivered message stands for.
     pub covers: BTreeMap<(Fingerprint, u64), u64>,
-    /// How far the ledger was folded when a message was worded.
-    pub worded_at: HashMap<(Fingerprint, u64), usize>,
+    /// When messages were worded.
+    pub worded: HashMap<(Fingerprint, u64), Worded>,
     pub dead_letters: Vec<DeadLetter>,
+}
+
+/// An attempt on its way.
+#[derive(Clone, Copy, Debug)]
+pub struct Pending {
+    /// Until then its answer may come.
+    pub given_up_at: Timestamp,
+    pub looks_up: bool,
+}
+
+/// When a message was worded, and what it is called.
+#[derive(Clone, Debug)]
+pub struct Worded {
+    /// How far the ledger was folded.
+    pub position: usize,
+    pub at: Timestamp,
+    pub external_id: Box<str>,
 }
 
 /// What has been settled.

@@ -73,6 +73,8 @@ dials! {
     no_connection_pm,
     refused_pm,
     not_found_pm,
+    /// Others use the same budget, and Missive tells what they have left.
+    others_pm,
     /// A while in which every request ends alike.
     spell_s,
     spell_begins_s,
@@ -91,6 +93,8 @@ dials! {
     timings,
     body_cap,
     hold,
+    /// Changes after which an alert flaps; 0: never. In a strict policy it goes on for longer than the simulation.
+    flap_changes,
     /// Small bounds, of a loose policy only; 0: out of reach.
     keys_max,
     conversations_max,
@@ -136,7 +140,12 @@ impl Dials {
     /// Does nothing ever fail?
     pub const fn is_calm(&self) -> bool {
         let missive = self.rate_limited_pm + self.server_error_pm + self.timeout_pm + self.broken_pm;
-        let way = self.no_connection_pm + self.refused_pm + self.not_found_pm + self.spell_s + self.other_spell_s;
+        let way = self.no_connection_pm
+            + self.refused_pm
+            + self.not_found_pm
+            + self.others_pm
+            + self.spell_s
+            + self.other_spell_s;
         let owners = self.crashes + self.aborts_pm + self.slow_commits_pm + self.hand_overs_pm + self.late_writes_pm;
         missive + way + owners + self.jumps == 0
     }
@@ -212,6 +221,7 @@ impl Dials {
                 *kind = random.between(0, 6);
             }
         }
+        self.others_pm = if random.chance(250) { random.spread(10, 600) } else { 0 };
     }
 
     fn turn_owners(&mut self, random: &mut Random) {
@@ -236,6 +246,8 @@ impl Dials {
         self.timings = random.between(0, 80);
         self.body_cap = random.between(0, 2);
         self.hold = u64::from(random.chance(60));
+        let likely = if self.workload == Workload::Flapping { 800 } else { 300 };
+        self.flap_changes = if random.chance(likely) { random.between(1, 8) } else { 0 };
         let mut small = |to: u64| if random.chance(400) { random.spread(1, to) } else { 0 };
         self.keys_max = small(200);
         self.conversations_max = small(50);

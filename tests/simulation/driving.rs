@@ -29,6 +29,7 @@ impl World {
             &policy,
             &self.hash,
             (self.scenario.strict, self.scenario.dials.lessons > 0),
+            &self.channels,
             &self.kafka,
         )?;
         self.owner = Some(owner);

@@ -5,7 +5,7 @@ use std::time::Duration;
 use missived::event::Fingerprint;
 use missived::lane::policy::Limits;
 use missived::missive::Answer;
-use missived::missive::answer::{Lost, NotSent, Status};
+use missived::missive::answer::{Lost, NotSent, RateLimit, Status};
 
 use super::inbox::conversation_id;
 use super::policy::CHANNELS;
@@ -72,9 +72,21 @@ impl Fate {
         Self { arrives: Some(ends), takes_effect: random.chance(800), ends, answer: Answer::Lost(Lost::Timeout) }
     }
 
-    /// Counted, and no use to anybody.
-    pub fn unanswerable(random: &mut Random, weather: &Weather) -> Self {
-        Self::answered(random, weather, status(503, None, ""), false)
+    /// Says what is left of one of the windows, of which others use a part.
+    pub fn tell_what_is_left(&mut self, random: &mut Random, limits: &Limits, (minute, quarter_hour): (usize, usize)) {
+        let Answer::Status(status) = &mut self.answer else { return };
+        let (limit, counted, reset_max) = if random.chance(700) {
+            (limits.per_minute, minute, 60)
+        } else {
+            (limits.per_quarter_hour, quarter_hour, 900)
+        };
+        let left = u64::try_from(limit.saturating_sub(counted)).expect("small");
+        let remaining = if random.chance(100) { 0 } else { random.between(0, left) };
+        status.rate_limit = Some(RateLimit {
+            limit: u32::try_from(limit).expect("small"),
+            remaining: u32::try_from(remaining).expect("small"),
+            reset: Duration::from_secs(random.spread(1, reset_max)),
+        });
     }
 
     fn accepted(conversation: Fingerprint, random: &mut Random, weather: &Weather) -> Self {

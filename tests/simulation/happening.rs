@@ -41,7 +41,10 @@ pub struct Happening {
 /// What one record of a source topic says.
 #[derive(Clone, Debug)]
 pub struct SourceRecord {
+    /// When it arrives.
     pub at: u64,
+    /// Its own time, whenever it arrives; otherwise what it says has happened when it says so.
+    pub stamped: Option<u64>,
     pub says: Vec<Rc<Happening>>,
     /// It tells of all members of its group; whoever is missing is not reported any more.
     pub snapshot: Snapshot,
@@ -77,16 +80,21 @@ impl Place {
         let id = hash.fingerprint(&[route.as_bytes(), key.as_bytes()]);
         Self { number, route, key, id }
     }
+
+    /// One of its entities, as the lane knows it.
+    pub fn fingerprint(&self, entity: u64) -> Fingerprint {
+        spread(1 + self.number as u64, entity)
+    }
 }
 
 impl Happening {
-    pub fn observation(&self, position: Position) -> Observation<'_> {
+    pub fn observation(&self, position: Position, stamped: Option<u64>) -> Observation<'_> {
         Observation {
             position,
             route: self.place.route,
-            at: Timestamp::from_millis(self.at),
+            at: Timestamp::from_millis(stamped.unwrap_or(self.at)),
             old: self.old,
-            entity: spread(1 + self.place.number as u64, self.entity),
+            entity: self.fingerprint(),
             identity: spread(0, self.news),
             state: self.state,
             urgency: self.urgency,
@@ -99,6 +107,11 @@ impl Happening {
                 ..Facts::default()
             },
         }
+    }
+
+    /// What it is about, as the lane knows it.
+    fn fingerprint(&self) -> Fingerprint {
+        self.place.fingerprint(self.entity)
     }
 
     /// What it is about, as an intake knows it: an alert, or else itself.

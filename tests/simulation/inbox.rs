@@ -6,16 +6,15 @@ use std::collections::{BTreeMap, HashMap};
 use missived::event::Fingerprint;
 use missived::lane::DeliveryId;
 use missived::lane::policy::Limits;
+use missived::missive::answer::PAGE_MESSAGES;
 
 use super::fate::millis;
+use super::random::Random;
 use super::scenario::SECOND;
-use super::spoken::Letter;
+use super::spoken::{Letter, MAY_REPEAT};
 
 /// How much of two copies of a message is compared.
 const BEGINNING_CHARS: usize = 150;
-
-/// What a message says at its end that may be one that people have already.
-const MAY_REPEAT: &str = "\n(may repeat an earlier message)";
 
 #[derive(Debug)]
 pub struct Inbox {
@@ -27,6 +26,8 @@ pub struct Inbox {
     last: HashMap<Fingerprint, u64>,
     /// Messages that people can read, as they first came.
     pub accepted: BTreeMap<(Fingerprint, u64), Letter>,
+    /// When each of them arrived and what it is called, copies too, oldest first; by conversation.
+    pages: HashMap<Fingerprint, Vec<(u64, Box<str>)>>,
     /// When the clock had been set forward: what was on the wire then, the lane takes for lost too early.
     leaps: Vec<u64>,
 }
@@ -40,6 +41,7 @@ impl Inbox {
             busy: HashMap::new(),
             last: HashMap::new(),
             accepted: BTreeMap::new(),
+            pages: HashMap::new(),
             leaps: Vec::new(),
         }
     }
@@ -79,9 +81,30 @@ impl Inbox {
         match letter {
             // An attempt that was given up too early may arrive behind the next one.
             Some(_) if confused && self.accepted.contains_key(&id) => Ok(()),
-            Some(letter) => self.accept(id, letter),
+            Some(letter) => {
+                self.pages.entry(id.0).or_default().push((now, letter.external_id().into()));
+                self.accept(id, letter)
+            }
             None => Ok(()),
         }
+    }
+
+    /// The newest messages of a conversation, as Missive tells them, among what people have said since.
+    pub fn page(&self, now: u64, conversation: Fingerprint, random: &mut Random) -> String {
+        let names_ids = random.chance(850);
+        let people = if random.chance(300) { random.between(1, 12) } else { 0 };
+        let said = (0..people).map(|back| format!(r#"{{"id":"p","delivered_at":{}}}"#, (now - back) / SECOND));
+        let own = self.pages.get(&conversation).into_iter().flatten().rev();
+        let own = own.map(|(at, external_id)| match names_ids {
+            true => format!(r#"{{"id":"m","external_id":"{external_id}","delivered_at":{}}}"#, at / SECOND),
+            false => format!(r#"{{"id":"m","delivered_at":{}}}"#, at / SECOND),
+        });
+        format!(r#"{{"messages":[{}]}}"#, said.chain(own).take(PAGE_MESSAGES).collect::<Vec<_>>().join(","))
+    }
+
+    /// Requests that arrived within a span.
+    pub fn counted(&self, now: u64, span: u64) -> usize {
+        self.arrivals.iter().rev().take_while(|at| **at + span > now).count()
     }
 
     pub fn end(&mut self, conversation: Fingerprint) {

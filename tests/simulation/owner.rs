@@ -3,17 +3,20 @@
 //! A transaction takes a while, is committed or aborted, or its owner dies before or after it took effect. What a step did is
 //! compared with what the naive model expects, and what was committed is added up by this side.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use missived::event::frame::LedgerRecord;
 use missived::event::{Fingerprint, HashKey, Timestamp};
-use missived::lane::{Blocked, Delivery, DeliveryId, Effects, Input, Lane, Policy, StateKey};
-use missived::missive::{Addressed, Answer};
+use missived::lane::{Blocked, Delivery, DeliveryId, Effects, Input, Lane, Policy, Request, StateKey};
+use missived::missive::answer::Finding;
+use missived::missive::{Addressed, Answer, Verdict};
 
-use super::committed::{Committed, Entry, Sums};
-use super::manners::{Heard, Manners};
+use super::committed::{Committed, Entry, Pending, Sums, Worded};
+use super::manners::{Asked, Heard, Manners, Rules};
+use super::spoken::Letter;
 
 /// Ledger records folded in one turn.
 const RECORDS_PER_TURN: usize = 256;
@@ -25,11 +28,20 @@ const IDLE_WAKES_MAX: u32 = 40;
 #[derive(Debug)]
 pub struct Answered {
     pub id: DeliveryId,
-    pub addressed: Addressed,
-    /// The channel that it went to; nothing if it never left.
-    pub channel: &'static str,
+    /// How it was addressed, or what the page tells.
+    pub asked: Wanted,
     pub answer: Answer,
 }
+
+/// What an attempt was to bring.
+#[derive(Clone, Copy, Debug)]
+pub enum Wanted {
+    Delivery(Addressed),
+    Page(Finding),
+}
+
+/// The channel of every conversation there will ever be.
+pub type Channels = Rc<HashMap<Fingerprint, &'static str>>;
 
 /// One owner of the lane, until it crashes or leaves.
 pub struct Owner {
@@ -42,14 +54,22 @@ pub struct Owner {
     /// The latest moment it has seen: the lane's time never runs backwards.
     latest: Timestamp,
     inbox: VecDeque<Answered>,
+    channels: Channels,
+    rules: Rules,
     manners: Manners,
+    /// Messages that are being looked up, and how many look-ups have failed.
+    doubts: HashMap<(Fingerprint, u64), u8>,
+    /// Messages that were worded and neither delivered nor given up.
+    undone: HashSet<(Fingerprint, u64)>,
+    /// Found by a look-up since the last commit.
+    found: Vec<(Fingerprint, u64)>,
     before: Sums,
     /// Settled since the last commit.
     delivered: Vec<((Fingerprint, u64), u64)>,
     /// Messages that were worded since the last commit, and how far the ledger was folded then.
-    worded: Vec<((Fingerprint, u64), usize)>,
+    worded: Vec<((Fingerprint, u64), Worded)>,
     /// What is committed or about to be committed as being sent, and when the lane gives it up.
-    sending: HashMap<DeliveryId, Timestamp>,
+    sending: HashMap<DeliveryId, Pending>,
     give_up_after: Duration,
     conversations_max: usize,
     keys_max: usize,
@@ -66,6 +86,7 @@ impl Owner {
         policy: &Arc<Policy>,
         key: &HashKey,
         (strict, ids_are_taught): (bool, bool),
+        channels: &Channels,
         kafka: &Committed,
     ) -> Result<Self, String> {
         let mut lane = Lane::new(Arc::clone(policy), key.clone(), 7);
@@ -84,8 +105,14 @@ impl Owner {
         if lane.in_progress() != kafka.open.len() {
             return Err(format!("{} in progress after a restart, {} committed", lane.in_progress(), kafka.open.len()));
         }
-        if kafka.open.is_empty() && lane.blocked() != Blocked::No {
-            return Err("blocked after a clean hand-over".to_owned());
+        let waits = kafka.manners.waits_until().max(kafka.quiet_at);
+        if kafka.open.is_empty()
+            && matches!(lane.blocked(), Blocked::Until(at) | Blocked::Halted { retry_at: at } if at > waits)
+        {
+            return Err(format!(
+                "{:?} after a clean hand-over: nobody asked it to wait beyond {waits:?}",
+                lane.blocked()
+            ));
         }
         Ok(Self {
             before: Sums::of(&lane),
@@ -95,7 +122,17 @@ impl Owner {
             position: kafka.position,
             skew,
             inbox: VecDeque::new(),
-            manners: Manners::new(policy.limits.retry_after_max, ids_are_taught),
+            channels: Rc::clone(channels),
+            rules: Rules {
+                retry_after_max: policy.limits.retry_after_max,
+                per_quarter_hour: u32::try_from(policy.limits.per_quarter_hour).expect("small"),
+                on_doubt: policy.on_doubt,
+                ids_are_taught,
+            },
+            manners: kafka.manners.clone(),
+            doubts: kafka.doubts.clone(),
+            undone: kafka.undone.clone(),
+            found: Vec::new(),
             latest: at(now, skew),
             delivered: Vec::new(),
             worded: Vec::new(),
@@ -129,6 +166,11 @@ impl Owner {
 
     pub fn is_drained(&self) -> bool {
         self.lane.in_progress() == 0 && self.effects.is_empty()
+    }
+
+    /// Nothing is left to say, of whatever observations or of none.
+    pub fn has_told_all(&self) -> bool {
+        self.undone.is_empty() && self.lane.oldest_untold().is_empty()
     }
 
     pub fn is_dirty(&self, kafka: &Committed) -> bool {
@@ -205,8 +247,13 @@ impl Owner {
         kafka.sums = kafka.sums.plus(Sums::of(&self.lane).minus(self.before));
         kafka.pending = self.lane.books().pending();
         kafka.dead_letters.extend(self.effects.dead_letters.iter().cloned());
-        kafka.worded_at.extend(self.worded.iter().copied());
+        kafka.worded.extend(self.worded.iter().cloned());
         kafka.open.clone_from(&self.sending);
+        kafka.quiet_at = self.sending.values().map(|pending| pending.given_up_at).fold(kafka.quiet_at, Timestamp::max);
+        kafka.manners.clone_from(&self.manners);
+        kafka.doubts.clone_from(&self.doubts);
+        kafka.undone.clone_from(&self.undone);
+        kafka.found.extend(self.found.iter().copied());
         for delivery in &self.effects.sends {
             if self.effects.dirty.contains(&StateKey::Conversation(delivery.id.conversation)) {
                 kafka.announced.insert(delivery.id);
@@ -235,6 +282,7 @@ impl Owner {
         self.before = Sums::of(&self.lane);
         self.delivered.clear();
         self.worded.clear();
+        self.found.clear();
         std::mem::take(&mut self.effects).sends
     }
 
@@ -245,9 +293,10 @@ impl Owner {
             LedgerRecord::Lesson(lesson) => Input::Learned(lesson),
             LedgerRecord::Returned(returned) => Input::Returned(returned),
         };
-        let pending = self.lane.books().pending();
+        let (pending, sends) = (self.lane.books().pending(), self.effects.sends.len());
         let settled = self.step(now, input)?;
-        let news = self.lane.books().pending() - pending + settled.dead_lettered;
+        self.may_send(sends)?;
+        let news = self.lane.books().pending() + settled.dead_lettered - pending;
         let expected = entry.expected;
         let folded = news + settled.duplicate + settled.suppressed;
         if folded != expected.distinct {
@@ -268,10 +317,11 @@ impl Owner {
     }
 
     fn answer(&mut self, now: u64, answered: Answered) -> Result<(), String> {
-        let Answered { id, addressed, channel, answer } = answered;
+        let Answered { id, asked, answer } = answered;
         let (pending, dead_letters) = (self.lane.books().pending(), self.effects.dead_letters.len());
         let sends = self.effects.sends.len();
         let was_awaited = self.sending.remove(&id).is_some();
+        let under_way = self.sending.len();
         let settled = self.step(now, Input::Answered { id, answer: answer.clone() })?;
         let gone = pending - self.lane.books().pending();
         if gone != settled.delivered + settled.dead_lettered || settled.duplicate + settled.suppressed > 0 {
@@ -280,18 +330,59 @@ impl Owner {
         if settled.delivered > 0 {
             self.delivered.push(((id.conversation, id.sequence), settled.delivered));
         }
-        if !was_awaited {
-            return Ok(());
+        if was_awaited {
+            let is_its = |letter: &Letter| letter.message() == Some((id.conversation, id.sequence));
+            let letters = self.effects.dead_letters[dead_letters..].iter();
+            let dead_letters = letters.filter_map(|dead| Letter::read(&dead.body).ok()).filter(is_its).count();
+            self.hear_out(id, asked, &answer, (dead_letters, under_way))?;
         }
-        let dead_letters = self.effects.dead_letters.len() - dead_letters;
-        self.manners.hear(self.latest, &Heard { channel, addressed, answer: &answer, dead_letters })?;
-        if self.effects.sends.len() > sends { self.manners.may_send(self.latest) } else { Ok(()) }
+        self.may_send(sends)
+    }
+
+    /// What an answer obliges to.
+    fn hear_out(
+        &mut self,
+        id: DeliveryId,
+        asked: Wanted,
+        answer: &Answer,
+        (dead_letters, under_way): (usize, usize),
+    ) -> Result<(), String> {
+        let message = (id.conversation, id.sequence);
+        let channel = self.channels.get(&id.conversation).copied().ok_or("nobody's conversation")?;
+        let failed = self.doubts.get(&message).copied().unwrap_or(0);
+        let asked = match asked {
+            Wanted::Delivery(addressed) => Asked::Message(addressed),
+            Wanted::Page(finding) => Asked::LookUp { failed, finding },
+        };
+        match (asked, answer.verdict(Addressed::ById)) {
+            (Asked::LookUp { .. }, Verdict::Doubt | Verdict::Refused) => {
+                self.doubts.insert(message, failed + 1);
+            }
+            (Asked::LookUp { finding: Finding::Taken, .. }, _) => {
+                self.found.push(message);
+                self.undone.remove(&message);
+            }
+            (Asked::Message(_), Verdict::Accepted { .. }) => {
+                self.undone.remove(&message);
+            }
+            (Asked::LookUp { .. } | Asked::Message(_), _) => {}
+        }
+        self.manners.hear(self.latest, &self.rules, &Heard { channel, asked, answer, dead_letters, under_way })
+    }
+
+    /// May it send what it wants to send?
+    fn may_send(&mut self, known: usize) -> Result<(), String> {
+        for delivery in &self.effects.sends[known..] {
+            self.manners.may_send(self.latest, self.channels.get(&delivery.id.conversation).copied())?;
+        }
+        Ok(())
     }
 
     fn wake(&mut self, now: u64) -> Result<(), String> {
         let (sends, dirty) = (self.effects.sends.len(), self.effects.dirty.len());
         let wakeup = self.lane.next_wakeup();
         self.step(now, Input::Tick)?;
+        self.may_send(sends)?;
         let idle =
             sends == self.effects.sends.len() && dirty == self.effects.dirty.len() && wakeup == self.lane.next_wakeup();
         let instant = at(now, self.skew);
@@ -306,26 +397,33 @@ impl Owner {
     /// Steps the lane; tells what was settled by it.
     fn step(&mut self, now: u64, input: Input<'_>) -> Result<Sums, String> {
         let before = Sums::of(&self.lane);
-        let sends = self.effects.sends.len();
+        let (sends, dead_letters) = (self.effects.sends.len(), self.effects.dead_letters.len());
         self.lane.step(at(now, self.skew), input, &mut self.effects);
         self.latest = self.latest.max(at(now, self.skew));
+        self.manners.see(self.latest);
         self.steps += 1;
         if !self.lane.books().balance() {
             return Err(format!("the books don't balance: {:?}", self.lane.books()));
         }
-        if self.effects.sends.len() > sends {
-            self.manners.may_send(self.latest)?;
-            if self.draining {
-                return Err("it sends while it drains".to_owned());
-            }
+        if self.effects.sends.len() > sends && self.draining {
+            return Err("it sends while it drains".to_owned());
         }
         for delivery in &self.effects.sends[sends..] {
-            if delivery.id.attempt == 1 {
-                self.worded.push(((delivery.id.conversation, delivery.id.sequence), self.position));
+            if delivery.id.attempt == 1
+                && let Request::Message { body, .. } = &delivery.request
+            {
+                let external_id = Letter::read(body)?.external_id().into();
+                let worded = Worded { position: self.position, at: self.latest, external_id };
+                self.undone.insert((delivery.id.conversation, delivery.id.sequence));
+                self.worded.push(((delivery.id.conversation, delivery.id.sequence), worded));
             }
             if !self.effects.dirty.contains(&StateKey::Conversation(delivery.id.conversation)) {
                 return Err(format!("{:?} is to be sent, but its state is not to be written", delivery.id));
             }
+        }
+        for letter in self.effects.dead_letters[dead_letters..].iter().filter_map(|dead| Letter::read(&dead.body).ok())
+        {
+            letter.message().map(|message| self.undone.remove(&message));
         }
         self.keep_track_of_sends(sends)?;
         self.keeps_its_bounds()?;
@@ -335,9 +433,16 @@ impl Owner {
     /// What the lane believes to be on the wire is what was sent, and was neither answered nor given up.
     fn keep_track_of_sends(&mut self, known: usize) -> Result<(), String> {
         let now = self.latest;
-        self.sending.retain(|_, given_up| *given_up > now);
-        let new = self.effects.sends[known..].iter();
-        self.sending.extend(new.map(|delivery| (delivery.id, delivery.send_before + self.give_up_after)));
+        for (id, _) in
+            self.sending.extract_if(|_, pending| pending.given_up_at <= now).filter(|(_, pending)| pending.looks_up)
+        {
+            *self.doubts.entry((id.conversation, id.sequence)).or_default() += 1;
+        }
+        for delivery in &self.effects.sends[known..] {
+            let looks_up = matches!(delivery.request, Request::LookUp { .. });
+            let given_up_at = delivery.send_before + self.give_up_after;
+            self.sending.insert(delivery.id, Pending { given_up_at, looks_up });
+        }
         let (theirs, ours) = (self.lane.in_progress(), self.sending.len());
         if theirs == ours {
             Ok(())

@@ -24,6 +24,9 @@ const ROUTES: [(&str, &str, Kind); 5] = [
 pub const CHANNELS: [(&str, &str); 2] =
     [("ops", "11111111-2222-4333-8444-555555555555"), ("crm", "22222222-2222-4333-8444-555555555555")];
 
+/// In a strict policy, whatever flaps goes on until all else is told.
+pub const FLAP_WINDOW_STRICT: Duration = Duration::from_secs(24 * 3600);
+
 /// The channel that a route goes to.
 pub fn channel_of(route: &str) -> &'static str {
     ROUTES.iter().find(|(name, ..)| *name == route).map(|(_, channel, _)| *channel).expect("one of ours")
@@ -120,6 +123,12 @@ fn route(dials: &Dials, name: &str, channel: &str, kind: Kind, (wait, interval):
         window: if strict { day } else { secs(pick(dials.seed, &[60, 900, 3600])) },
         timing: timing(wait, interval),
         timing_critical: timing(0, interval.min(60)),
-        flap: Flap { changes: 100, window: Duration::from_secs(60) },
+        flap: flap(dials),
     }
+}
+
+fn flap(dials: &Dials) -> Flap {
+    let window = if dials.loose == 0 { FLAP_WINDOW_STRICT } else { secs(pick(dials.seed / 3, &[30, 300, 900])) };
+    let changes = if dials.flap_changes == 0 { 10_000 } else { u32::try_from(dials.flap_changes).expect("small") };
+    Flap { changes, window }
 }

@@ -12,7 +12,7 @@ use missived::event::frame::Learned;
 use missived::event::{Position, State};
 
 use super::happening::{Gesture, Happening, Place};
-use super::source::Item;
+use super::source::{Framed, Item, Listed};
 
 /// What one ledger record adds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -26,6 +26,8 @@ pub struct Expected {
 /// Everything ever said, by conversation.
 #[derive(Debug, Default)]
 pub struct Reference {
+    /// Changes after which an alert flaps; 0: never.
+    flap_changes: u64,
     marks: BTreeMap<i32, Position>,
     /// News that was heard.
     heard: HashSet<u64>,
@@ -40,16 +42,53 @@ pub struct Known {
     pub changes: Vec<Change>,
     /// Where in the ledger something known was said again.
     pub repeats: Vec<usize>,
-    alerts: BTreeMap<u64, (State, Option<u64>)>,
+    /// Where an alert changed of which people know that it flaps.
+    pub flaps: Vec<usize>,
+    alerts: BTreeMap<u64, Alert>,
     muted: bool,
 }
 
-/// Something that was no repeat and not late.
+/// What is known of one alert.
 #[derive(Debug)]
+struct Alert {
+    standing: Standing,
+    since: Option<u64>,
+    /// Time of the record that last changed it.
+    at: u64,
+    /// What was last said of it.
+    says: Rc<Happening>,
+    changes: u64,
+}
+
+/// Can an alert make up its mind?
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mind {
+    Made,
+    /// This change is one too many.
+    Lost,
+    Gone,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    Firing,
+    Resolved,
+    /// Missing from its group.
+    Gone,
+}
+
+/// Something that was no repeat and not late.
+#[derive(Clone, Debug)]
 pub struct Change {
     /// Where in the ledger.
     pub at: usize,
+    /// What was said, or what was last said of an alert that changed without a word.
     pub happening: Rc<Happening>,
+    /// What an alert is since then.
+    pub standing: Option<Standing>,
+    pub mind: Mind,
+    /// An observation stands behind it.
+    pub covered: bool,
     /// It has to be told: nobody had muted the conversation.
     pub is_news: bool,
 }
@@ -63,15 +102,32 @@ enum Is {
 }
 
 impl Reference {
+    pub fn new(flap_changes: u64) -> Self {
+        Self { flap_changes, ..Self::default() }
+    }
+
+    /// How many alerts flap, unless nobody wants to hear of them.
+    pub fn flapping(&self) -> u64 {
+        let flaps = |alert: &&Alert| self.flap_changes > 0 && alert.changes > self.flap_changes;
+        let heard = self.conversations.values().filter(|known| !known.muted);
+        heard.map(|known| known.alerts.values().filter(flaps).count() as u64).sum()
+    }
+
     /// The next frame of the ledger, and where it stands. What the intake has dropped stands behind what it has sent.
-    pub fn read(&mut self, at: usize, partition: i32, items: &[Item]) -> Expected {
+    pub fn read(&mut self, at: usize, partition: i32, framed: &Framed) -> Expected {
         let mark = self.marks.get(&partition).copied();
-        let is_new = |item: &&Item| mark.is_none_or(|mark| item.position > mark);
+        let is_after_mark = |position: Position| mark.is_none_or(|mark| position > mark);
+        let (items, is_new) = (&framed.items, |item: &&Item| is_after_mark(item.position));
+        let mut snapshots = framed.snapshots.iter().filter(|listed| is_after_mark(listed.position)).peekable();
         let mut expected = Expected::default();
         for item in items.iter().filter(is_new).filter(|item| !item.dropped) {
             expected.distinct += 1;
-            self.hear(at, &item.happening, &mut expected);
+            while let Some(listed) = snapshots.next_if(|listed| listed.position < item.position) {
+                self.see(at, listed);
+            }
+            self.hear(at, item, &mut expected);
         }
+        snapshots.for_each(|listed| self.see(at, listed));
         for item in items.iter().filter(is_new).filter(|item| item.dropped) {
             expected.distinct += 1;
             expected.duplicates += 1;
@@ -101,11 +157,37 @@ impl Reference {
 
     /// Conversations in which something fires.
     pub fn firing(&self) -> usize {
-        let fires = |known: &&Known| known.alerts.values().any(|(state, _)| *state == State::Firing);
+        let fires = |known: &&Known| known.alerts.values().any(|alert| alert.standing == Standing::Firing);
         self.conversations.values().filter(fires).count()
     }
 
-    fn hear(&mut self, at: usize, happening: &Rc<Happening>, expected: &mut Expected) {
+    /// Whoever is missing from a whole group is gone, and whoever was gone and is listed is not.
+    fn see(&mut self, at: usize, listed: &Listed) {
+        let Some(known) = self.conversations.get_mut(&listed.place.number) else { return };
+        for (entity, alert) in known.alerts.iter_mut().filter(|(_, alert)| alert.at <= listed.at) {
+            let standing = match (alert.standing, listed.entities.contains(entity)) {
+                (Standing::Firing, false) => Standing::Gone,
+                (Standing::Gone, true) => Standing::Firing,
+                (Standing::Firing, true) | (Standing::Gone, false) | (Standing::Resolved, _) => continue,
+            };
+            alert.at = listed.at;
+            let mind = alert.turn(standing, self.flap_changes);
+            if mind == Mind::Gone && !known.muted {
+                known.flaps.push(at);
+            }
+            known.changes.push(Change {
+                at,
+                happening: Rc::clone(&alert.says),
+                standing: Some(standing),
+                mind,
+                covered: false,
+                is_news: !known.muted && mind != Mind::Gone,
+            });
+        }
+    }
+
+    fn hear(&mut self, at: usize, item: &Item, expected: &mut Expected) {
+        let happening = &item.happening;
         let unheard = !self.heard.contains(&happening.news);
         let is = match self.conversations.get(&happening.place.number) {
             Some(known) => known.what_is(happening),
@@ -114,8 +196,8 @@ impl Reference {
         };
         match is {
             Is::Suppressed => expected.suppressed += 1,
-            Is::NewsIfUnheard if unheard => self.note(at, happening, expected),
-            Is::News => self.note(at, happening, expected),
+            Is::NewsIfUnheard if unheard => self.note(at, item, expected),
+            Is::News => self.note(at, item, expected),
             Is::Duplicate | Is::NewsIfUnheard => {
                 expected.duplicates += 1;
                 self.hear_again(at, happening);
@@ -132,17 +214,45 @@ impl Reference {
         }
     }
 
-    fn note(&mut self, at: usize, happening: &Rc<Happening>, expected: &mut Expected) {
+    fn note(&mut self, at: usize, item: &Item, expected: &mut Expected) {
+        let happening = &item.happening;
         let new = || Known::new(&happening.place);
         let known = self.conversations.entry(happening.place.number).or_insert_with(new);
-        if matches!(happening.state, State::Firing | State::Resolved) {
-            known.alerts.insert(happening.entity, (happening.state, happening.since));
+        let standing = match happening.state {
+            State::Firing => Some(Standing::Firing),
+            State::Resolved => Some(Standing::Resolved),
+            State::Changed | State::Said => None,
+        };
+        let mut mind = Mind::Made;
+        if let Some(standing) = standing {
+            let says = || Rc::clone(happening);
+            let new = || Alert { standing, since: None, at: item.at, says: says(), changes: 0 };
+            let alert = known.alerts.entry(happening.entity).or_insert_with(new);
+            mind = alert.turn(standing, self.flap_changes);
+            (alert.since, alert.at, alert.says) = (happening.since, item.at.max(alert.at), says());
         }
-        known.changes.push(Change { at, happening: Rc::clone(happening), is_news: !known.muted });
-        if known.muted {
-            expected.suppressed += 1;
-        } else {
+        if mind == Mind::Gone && !known.muted {
+            known.flaps.push(at);
+        }
+        let is_news = !known.muted && mind != Mind::Gone;
+        known.changes.push(Change { at, happening: Rc::clone(happening), standing, mind, covered: true, is_news });
+        if is_news {
             expected.news += 1;
+        } else {
+            expected.suppressed += 1;
+        }
+    }
+}
+
+impl Alert {
+    fn turn(&mut self, standing: Standing, flap_changes: u64) -> Mind {
+        let flapped = flap_changes > 0 && self.changes > flap_changes;
+        self.changes += u64::from(self.standing != standing);
+        self.standing = standing;
+        match (flapped, flap_changes > 0 && self.changes > flap_changes) {
+            (true, _) => Mind::Gone,
+            (false, true) => Mind::Lost,
+            (false, false) => Mind::Made,
         }
     }
 }
@@ -150,19 +260,26 @@ impl Reference {
 impl Known {
     fn new(place: &Rc<Place>) -> Self {
         let place = Rc::clone(place);
-        Self { place, changes: Vec::new(), repeats: Vec::new(), alerts: BTreeMap::new(), muted: false }
+        Self {
+            place,
+            changes: Vec::new(),
+            repeats: Vec::new(),
+            flaps: Vec::new(),
+            alerts: BTreeMap::new(),
+            muted: false,
+        }
     }
 
     fn what_is(&self, happening: &Happening) -> Is {
-        let Some((state, since)) = self.alerts.get(&happening.entity) else { return Is::NewsIfUnheard };
-        let older = matches!((happening.since, since), (Some(this), Some(known)) if this < *known);
-        let newer = matches!((happening.since, since), (Some(this), Some(known)) if this > *known);
-        match (state, happening.state) {
-            (State::Resolved, State::Resolved) => Is::Duplicate,
-            (State::Firing | State::Resolved, _) if older => Is::Suppressed,
-            (State::Firing, State::Firing) if newer => Is::News,
-            (State::Firing, State::Firing) => Is::Duplicate,
-            _ => Is::News,
+        let Some(alert) = self.alerts.get(&happening.entity) else { return Is::NewsIfUnheard };
+        let older = matches!((happening.since, alert.since), (Some(this), Some(known)) if this < known);
+        let newer = matches!((happening.since, alert.since), (Some(this), Some(known)) if this > known);
+        match (alert.standing, happening.state) {
+            (Standing::Resolved, State::Resolved) => Is::Duplicate,
+            (_, _) if older => Is::Suppressed,
+            (Standing::Firing, State::Firing) if newer => Is::News,
+            (Standing::Firing, State::Firing) => Is::Duplicate,
+            (_, _) => Is::News,
         }
     }
 }

@@ -16,6 +16,11 @@ pub struct Report {
     pub observations: u64,
     pub roll_ups: u64,
     pub doubts: u64,
+    pub look_ups: u64,
+    /// Messages in doubt that were found.
+    pub found: u64,
+    /// Answers that told what others had left.
+    pub told_what_is_left: u64,
     pub crashes: u64,
     pub aborts: u64,
     /// Requests that were written by an owner that was none any more.
@@ -24,6 +29,10 @@ pub struct Report {
     pub halts: u64,
     pub refusals: u64,
     pub snapshots: u64,
+    /// Alerts that went, or came back, without a word.
+    pub gone: u64,
+    /// Alerts that flapped to the end.
+    pub flapping: u64,
     pub jumps: u64,
     /// Messages whose words were held against the naive model.
     pub judged: u64,
@@ -79,7 +88,7 @@ impl Report {
         )
     }
 
-    fn counts(&mut self) -> [(&'static str, &mut u64); 15] {
+    fn counts(&mut self) -> [(&'static str, &mut u64); 20] {
         [
             ("steps", &mut self.steps),
             ("milliseconds", &mut self.millis),
@@ -88,6 +97,9 @@ impl Report {
             ("messages judged", &mut self.judged),
             ("roll-ups", &mut self.roll_ups),
             ("doubts", &mut self.doubts),
+            ("look-ups", &mut self.look_ups),
+            ("found", &mut self.found),
+            ("budgets told", &mut self.told_what_is_left),
             ("crashes", &mut self.crashes),
             ("aborted transactions", &mut self.aborts),
             ("requests of zombies", &mut self.zombies),
@@ -95,6 +107,8 @@ impl Report {
             ("halts", &mut self.halts),
             ("refusals", &mut self.refusals),
             ("group snapshots", &mut self.snapshots),
+            ("alerts gone or back", &mut self.gone),
+            ("flapping alerts", &mut self.flapping),
             ("clock jumps", &mut self.jumps),
         ]
     }

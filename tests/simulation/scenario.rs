@@ -49,6 +49,8 @@ pub struct Scenario {
     /// All news is of this urgency.
     pub urgency: Option<Urgency>,
     pub weather: Weather,
+    /// Groups are known to be whole. What a clock that is set makes of the time of snapshots, the naive model doesn't know.
+    pub tells_whole: bool,
 }
 
 /// What Missive is like. Numbers are per mille of requests.
@@ -62,6 +64,8 @@ pub struct Weather {
     pub no_connection: u64,
     pub refused: u64,
     pub not_found: u64,
+    /// Answers that tell what others have left of the budget.
+    pub others: u64,
     pub spells: Vec<Spell>,
 }
 
@@ -120,6 +124,7 @@ impl Scenario {
             policy: Arc::new(policy(&dials)),
             span: dials.span_s.max(1) * SECOND,
             strict: dials.loose == 0,
+            tells_whole: dials.loose > 0 || dials.jumps == 0,
             calm,
             urgency: [Urgency::Normal, Urgency::Critical, Urgency::Low]
                 .get(usize::try_from(dials.urgency).expect("small"))
@@ -127,6 +132,13 @@ impl Scenario {
             weather: if calm { Weather::calm() } else { Weather::of(&dials) },
             dials,
         }
+    }
+}
+
+impl Scenario {
+    /// May there be news that no observation stands behind?
+    pub const fn has_unsaid(&self) -> bool {
+        self.tells_whole && self.dials.snapshots > 0 || self.dials.flap_changes > 0
     }
 }
 
@@ -149,6 +161,7 @@ impl Weather {
             no_connection: dials.no_connection_pm,
             refused: dials.refused_pm,
             not_found: dials.not_found_pm,
+            others: dials.others_pm,
             spells: spells.into_iter().filter(|(length, ..)| *length > 0).map(Spell::of).collect(),
         }
     }

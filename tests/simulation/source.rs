@@ -5,12 +5,13 @@
 //! while. So the ledger holds the same position more than once, in frames with other boundaries, here as an observation and
 //! there as a dropped duplicate.
 
-use std::collections::BTreeMap;
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
-use missived::event::{FrameBuilder, Position};
+use missived::event::{FrameBuilder, Position, Timestamp};
 
-use super::happening::{Happening, Snapshot, SourceRecord};
+use super::happening::{Happening, Place, Snapshot, SourceRecord};
 use super::random::Random;
 use super::scenario::SECOND;
 
@@ -24,14 +25,27 @@ const FRAME_ITEMS_MAX: u64 = 64;
 #[derive(Clone, Debug)]
 pub struct Item {
     pub position: Position,
+    /// The record's own time.
+    pub at: u64,
     pub happening: Rc<Happening>,
     pub dropped: bool,
 }
 
+/// A snapshot in a frame, as the naive model reads it.
+#[derive(Clone, Debug)]
+pub struct Listed {
+    pub position: Position,
+    pub at: u64,
+    pub place: Rc<Place>,
+    pub entities: BTreeSet<u64>,
+}
+
 /// A frame, as the lane and as the naive model read it.
+#[derive(Default)]
 pub struct Framed {
     pub bytes: Vec<u8>,
     pub items: Vec<Item>,
+    pub snapshots: Vec<Listed>,
 }
 
 #[derive(Debug, Default)]
@@ -40,6 +54,8 @@ struct Producer {
     next: usize,
     /// What was last sent of a thing, and when.
     sent: BTreeMap<(usize, u64), (u64, u64)>,
+    /// What was last listed of a group, and when.
+    listed: BTreeMap<usize, (BTreeSet<u64>, u64)>,
     /// A predecessor that has not noticed yet: frames it may still write.
     writes_left: Option<u32>,
 }
@@ -48,14 +64,22 @@ struct Producer {
 #[derive(Debug)]
 pub struct SourcePartition {
     number: i32,
+    /// Records that tell of a whole group are told of as such.
+    tells_whole: bool,
     log: Vec<(i64, SourceRecord)>,
     producers: Vec<Producer>,
     builder: FrameBuilder,
 }
 
 impl SourcePartition {
-    pub fn new(number: i32) -> Self {
-        Self { number, log: Vec::new(), producers: vec![Producer::default()], builder: FrameBuilder::default() }
+    pub fn new(number: i32, tells_whole: bool) -> Self {
+        Self {
+            number,
+            tells_whole,
+            log: Vec::new(),
+            producers: vec![Producer::default()],
+            builder: FrameBuilder::default(),
+        }
     }
 
     /// A record is written to the source topic; now and then it comes as one with the one before.
@@ -86,11 +110,10 @@ impl SourcePartition {
         }
         let chosen = random.pick(&behind);
         let items_max = usize::try_from(random.spread(1, FRAME_ITEMS_MAX)).expect("small");
-        let items = self.read(now, chosen, items_max);
+        let mut framed = self.read(now, chosen, items_max);
         self.retire(chosen);
-        let mut bytes = Vec::new();
-        self.builder.seal("default", "source", self.number, &mut bytes);
-        Some(Framed { bytes, items })
+        self.builder.seal("default", "source", self.number, &mut framed.bytes);
+        Some(framed)
     }
 
     pub const fn number(&self) -> i32 {
@@ -98,11 +121,11 @@ impl SourcePartition {
     }
 
     /// Whole records, at least one.
-    fn read(&mut self, now: u64, chosen: usize, items_max: usize) -> Vec<Item> {
+    fn read(&mut self, now: u64, chosen: usize, items_max: usize) -> Framed {
         let producer = &mut self.producers[chosen];
-        let mut items = Vec::new();
+        let mut framed = Framed::default();
         for (offset, record) in &self.log[producer.next..] {
-            if !items.is_empty() && items.len() + record.says.len() > items_max {
+            if !framed.items.is_empty() && framed.items.len() + record.says.len() > items_max {
                 break;
             }
             for (index, happening) in (0..).zip(&record.says) {
@@ -111,13 +134,24 @@ impl SourcePartition {
                 if dropped {
                     self.builder.drop_duplicate(happening.place.route, &happening.place.key, position);
                 } else {
-                    self.builder.push(&happening.observation(position));
+                    self.builder.push(&happening.observation(position, record.stamped));
                 }
-                items.push(Item { position, happening: Rc::clone(happening), dropped });
+                framed.items.push(Item {
+                    position,
+                    at: record.stamped.unwrap_or(happening.at),
+                    happening: Rc::clone(happening),
+                    dropped,
+                });
+            }
+            if let Some(listed) = listed_by(*offset, record).filter(|_| self.tells_whole)
+                && !producer.has_just_listed(now, &listed)
+            {
+                self.builder.snapshot(listed.snapshot());
+                framed.snapshots.push(listed);
             }
             producer.next += 1;
         }
-        items
+        framed
     }
 
     /// Another producer takes over from further back; the old one may not notice at once.
@@ -138,7 +172,39 @@ impl SourcePartition {
     }
 }
 
+/// All that a record lists, if that is all there is.
+fn listed_by(offset: i64, record: &SourceRecord) -> Option<Listed> {
+    let last = record.says.last().filter(|_| record.snapshot == Snapshot::Whole)?;
+    Some(Listed {
+        position: Position { offset, index: u32::try_from(record.says.len() - 1).expect("few") },
+        at: record.stamped.unwrap_or(last.at),
+        place: Rc::clone(&last.place),
+        entities: record.says.iter().map(|says| says.entity).collect(),
+    })
+}
+
+impl Listed {
+    fn snapshot(&self) -> missived::event::Snapshot<'static> {
+        missived::event::Snapshot {
+            position: self.position,
+            route: Cow::Borrowed(self.place.route),
+            conversation: Cow::Owned(self.place.key.clone()),
+            at: Timestamp::from_millis(self.at),
+            entities: self.entities.iter().map(|entity| self.place.fingerprint(*entity)).collect(),
+        }
+    }
+}
+
 impl Producer {
+    fn has_just_listed(&mut self, now: u64, listed: &Listed) -> bool {
+        let known = self.listed.get(&listed.place.number);
+        let known = known.is_some_and(|(entities, at)| *entities == listed.entities && now - at < CACHE_HORIZON);
+        if !known {
+            self.listed.insert(listed.place.number, (listed.entities.clone(), now));
+        }
+        known
+    }
+
     fn has_just_sent(&mut self, now: u64, happening: &Happening) -> bool {
         let thing = happening.thing();
         let known = self.sent.get(&thing).is_some_and(|(news, at)| *news == happening.news && now - at < CACHE_HORIZON);

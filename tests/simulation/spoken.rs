@@ -1,9 +1,13 @@
 //! What a message says, read as a person reads it: from its words alone.
 
+use missived::event::Fingerprint;
 use serde::Deserialize;
 
 /// What a cut body says at its end.
 const CUT: &str = " characters in all, cut here";
+
+/// What a message says at its end that may be one that people have already.
+pub const MAY_REPEAT: &str = "\n(may repeat an earlier message)";
 
 /// A request body, as Missive reads it.
 #[derive(Clone, Debug, Deserialize)]
@@ -44,6 +48,15 @@ impl Letter {
         self
     }
 
+    /// Does it say that people may have it already?
+    pub fn may_repeat(&self) -> bool {
+        self.messages.body.ends_with(MAY_REPEAT)
+    }
+
+    pub fn external_id(&self) -> &str {
+        &self.messages.external_id
+    }
+
     pub const fn closes(&self) -> bool {
         self.messages.close
     }
@@ -54,6 +67,13 @@ impl Letter {
             [reference] => Some(reference),
             _ => None,
         }
+    }
+
+    /// Which message it is, and of which conversation.
+    pub fn message(&self) -> Option<(Fingerprint, u64)> {
+        let conversation = self.reference()?.split(':').nth(1)?;
+        let conversation = u128::from_str_radix(conversation, 16).ok().map(Fingerprint::from_u128)?;
+        Some((conversation, self.sequence()?))
     }
 
     /// Which message of its conversation it is: the last part of its external id.
@@ -94,8 +114,19 @@ pub fn number_before(text: &str, words: &str) -> Option<u64> {
 
 /// How many repeats it counts.
 pub fn repeats(body: &str) -> u64 {
-    let lines = body.lines().filter(|line| line.ends_with(" repeats not shown") || line.contains(" repeats since "));
-    lines.filter_map(|line| number_before(line, " repeats ")).sum()
+    let endings = [
+        " repeat not shown",
+        " repeats not shown",
+        " repeat since the last message",
+        " repeats since the last message",
+    ];
+    body.lines().flat_map(|line| endings.map(|ending| number_before_the_end(line, ending))).flatten().sum()
+}
+
+/// How many changes it leaves out because people know that their alerts flap.
+pub fn flaps(body: &str) -> u64 {
+    let endings = [" change while flapping not shown", " changes while flapping not shown"];
+    body.lines().flat_map(|line| endings.map(|ending| number_before_the_end(line, ending))).flatten().sum()
 }
 
 /// How many there are beyond the ones that are named.
@@ -106,7 +137,20 @@ pub fn more(body: &str) -> u64 {
 
 /// The number of observations that a message says it stands for, where it does.
 pub fn number_said(body: &str) -> Option<u64> {
-    number_before(first_line(body), " changes ")
+    let line = first_line(body);
+    number_before(line, " changes ").or_else(|| number_before(line, " change ").filter(|number| *number == 1))
+}
+
+/// What a headline says about its conversation, behind the name of it: `+1 new, 2 resolved` of `… <7> (+1 new, 2 resolved)`.
+pub fn changes(headline: &str) -> &str {
+    headline.split_once('>').map_or("", |(_, rest)| rest)
+}
+
+/// A line that consists of a number and some words, if it does; singular where it is one.
+fn number_before_the_end(line: &str, words: &str) -> Option<u64> {
+    let number: u64 = line.strip_suffix(words)?.replace(',', "").parse().ok()?;
+    let (noun, _) = words.trim_start().split_once(' ')?;
+    ((number == 1) != noun.ends_with('s')).then_some(number)
 }
 
 #[cfg(test)]
@@ -121,6 +165,9 @@ mod tests {
             [" firing", " new", " resolved", " critical", " changes "].map(|words| number_before(line, words));
         assert_eq!(numbers, [Some(1_204), Some(7), Some(2), Some(1), None]);
         assert_eq!((listed(body), more(body), repeats(body)), (vec![9, 4], 1_007, 31));
+        assert_eq!([repeats("x\n1 repeat not shown"), repeats("1 repeat since the last message")], [1, 1]);
+        assert_eq!(repeats("1 repeats not shown\n2 repeat not shown"), 0, "that is no English");
+        assert_eq!(changes("🟢 All resolved: <3> (+1 new, 2 resolved)"), " (+1 new, 2 resolved)");
         assert_eq!(number_said("⚠️ Storm: 3,412 changes in 700 conversations"), Some(3_412));
         assert!(is_cut("lorem\n… 9001 characters in all, cut here") && !is_cut(body));
     }

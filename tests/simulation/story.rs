@@ -9,14 +9,16 @@
 //! It judges strict scenarios in which nothing is pending. It doesn't judge which lines are the worst, nor prose.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 
-use missived::event::State;
 use missived::event::Urgency;
 
 use super::happening::Happening;
 use super::policy::channel_of;
-use super::reference::{Change, Known};
-use super::spoken::{Letter, first_line, is_cut, listed, more, named, number_before, repeats};
+use super::reference::{Change, Known, Mind, Standing};
+use super::spoken::{
+    Letter, changes, first_line, flaps, is_cut, listed, more, named, number_before, number_said, repeats,
+};
 
 /// One message that people have, or that is a dead letter.
 #[derive(Clone, Debug)]
@@ -34,6 +36,8 @@ pub struct Count {
     firing: u64,
     resolved: u64,
     changed: u64,
+    gone: u64,
+    flapping: u64,
     critical: u64,
 }
 
@@ -41,21 +45,42 @@ pub struct Count {
 #[derive(Debug, Default)]
 pub struct RolledUp {
     count: Count,
-    names: BTreeSet<u64>,
+    covers: u64,
+    /// How often each may be named.
+    names: BTreeMap<u64, u64>,
 }
 
 impl Count {
-    fn of<'a>(happenings: impl IntoIterator<Item = &'a Happening>) -> Self {
+    fn of<'a>(changes: impl IntoIterator<Item = &'a Change>) -> Self {
         let mut count = Self::default();
-        for happening in happenings {
-            count.critical += u64::from(happening.urgency == Urgency::Critical);
-            match happening.state {
-                State::Firing => count.firing += 1,
-                State::Resolved => count.resolved += 1,
-                State::Changed | State::Said => count.changed += 1,
+        for change in changes {
+            let is_critical = u64::from(change.happening.urgency == Urgency::Critical);
+            match change.standing {
+                Some(_) if change.mind == Mind::Lost => {
+                    (count.flapping, count.critical) = (count.flapping + 1, count.critical + is_critical);
+                }
+                Some(Standing::Firing) => {
+                    (count.firing, count.critical) = (count.firing + 1, count.critical + is_critical)
+                }
+                Some(Standing::Resolved) => count.resolved += 1,
+                Some(Standing::Gone) => count.gone += 1,
+                None => (count.changed, count.critical) = (count.changed + 1, count.critical + is_critical),
             }
         }
         count
+    }
+
+    const fn total(self) -> u64 {
+        self.firing + self.resolved + self.changed + self.gone + self.flapping
+    }
+
+    const fn add(&mut self, other: Self) {
+        self.firing += other.firing;
+        self.resolved += other.resolved;
+        self.changed += other.changed;
+        self.gone += other.gone;
+        self.flapping += other.flapping;
+        self.critical += other.critical;
     }
 }
 
@@ -67,20 +92,10 @@ pub fn judge(known: &Known, tellings: &[Telling], rolled_up: &mut BTreeMap<&str,
         return judge_words(&news, tellings);
     }
     let rest = rolled_up.entry(channel_of(known.place.route)).or_default();
-    let (mut told, mut repeats_told) = (0, 0);
+    let (mut told, mut repeats_told, mut flaps_told) = (0, 0, 0);
     for telling in tellings {
         let end = news.partition_point(|change| change.at < telling.worded_at);
-        let covers = usize::try_from(telling.covers).expect("small");
-        let begin = end.checked_sub(covers).filter(|begin| *begin >= told);
-        let Some(begin) = begin else {
-            return Err(format!(
-                "{covers} told of {} that were untold: {:?}",
-                end.saturating_sub(told),
-                telling.letter
-            ));
-        };
-        let piece: Vec<&Happening> = news[begin..end].iter().map(|change| &*change.happening).collect();
-        judge_words_of(known, telling, &piece).map_err(|fault| format!("{fault}: {:?}", telling.letter))?;
+        let begin = begin_of(known, telling, &news, told..end)?;
         let again = known.repeats.partition_point(|at| *at < telling.worded_at);
         let said = repeats(telling.letter.body());
         let wanted = (again - repeats_told) as u64;
@@ -88,7 +103,13 @@ pub fn judge(known: &Known, tellings: &[Telling], rolled_up: &mut BTreeMap<&str,
             return Err(format!("{said} repeats told of {wanted}: {:?}", telling.letter));
         }
         repeats_told = again;
-        if covers > 0 {
+        let flapped = known.flaps.partition_point(|at| *at < telling.worded_at);
+        let (said, wanted) = (flaps(telling.letter.body()), (flapped - flaps_told) as u64);
+        if !is_cut(telling.letter.body()) && (said > wanted || said < wanted && begin == told) {
+            return Err(format!("{said} changes while flapping told of {wanted}: {:?}", telling.letter));
+        }
+        flaps_told = flapped;
+        if begin < end {
             rest.add(&news[told..begin]);
             told = end;
         }
@@ -97,16 +118,35 @@ pub fn judge(known: &Known, tellings: &[Telling], rolled_up: &mut BTreeMap<&str,
     Ok(())
 }
 
+/// Where the news begins that a message tells: so many observations it stands for, and what lies before the first of them
+/// without an observation belongs to it if its words say so.
+fn begin_of(known: &Known, telling: &Telling, news: &[&Change], untold: Range<usize>) -> Result<usize, String> {
+    let covers = |begin: &usize| news[*begin..untold.end].iter().filter(|change| change.covered).count() as u64;
+    let begins = (untold.start..=untold.end).filter(|begin| covers(begin) == telling.covers);
+    let mut fault = None;
+    for begin in begins {
+        match judge_words_of(known, telling, &news[begin..untold.end]) {
+            Ok(()) => return Ok(begin),
+            Err(wrong) => fault = fault.or(Some(wrong)),
+        }
+    }
+    let fault =
+        fault.unwrap_or_else(|| format!("{} told of {} that were untold", telling.covers, covers(&untold.start)));
+    Err(format!("{fault}: {:?}", telling.letter))
+}
+
 impl RolledUp {
     fn add(&mut self, news: &[&Change]) {
-        let more = Count::of(news.iter().map(|change| &*change.happening));
-        self.count.add(more);
-        self.names.extend(news.iter().map(|change| change.happening.news));
+        self.count.add(Count::of(news.iter().copied()));
+        for change in news {
+            self.covers += u64::from(change.covered);
+            *self.names.entry(change.happening.news).or_default() += 1;
+        }
     }
 
     /// Holds a channel's roll-ups against what they must have told.
     pub fn judge(mut self, tellings: &[Telling]) -> Result<(), String> {
-        let mut said = Count::default();
+        let (mut said, mut covers) = (Count::default(), 0);
         for telling in tellings {
             let body = telling.letter.body();
             let counts = body.lines().nth(1).unwrap_or_default();
@@ -115,71 +155,94 @@ impl RolledUp {
                 firing: number(" firing"),
                 resolved: number(" resolved"),
                 changed: number(" changed"),
+                gone: number(" no longer reported"),
+                flapping: number(" flapping"),
                 critical: number(" critical"),
             };
-            if count.firing + count.resolved + count.changed != telling.covers {
+            if number_said(body) != Some(count.total()) || count.total() < telling.covers || has_nothing(counts) {
                 return Err(format!("it stands for {}: {body}", telling.covers));
             }
             said.add(count);
-            if let Some(stranger) = listed(body).into_iter().find(|name| !self.names.remove(name)) {
+            covers += telling.covers;
+            if let Some(stranger) = listed(body).into_iter().find(|name| !self.may_name(*name)) {
                 return Err(format!("<{stranger}> was told before, or elsewhere: {body}"));
             }
         }
-        if said == self.count { Ok(()) } else { Err(format!("{:?} were rolled up, {said:?} told", self.count)) }
+        if said == self.count && covers == self.covers {
+            Ok(())
+        } else {
+            Err(format!("{:?} of {} were rolled up, {said:?} of {covers} told", self.count, self.covers))
+        }
+    }
+
+    fn may_name(&mut self, name: u64) -> bool {
+        let left = self.names.get_mut(&name).filter(|left| **left > 0);
+        left.map(|left| *left -= 1).is_some()
     }
 }
 
-impl Count {
-    const fn add(&mut self, other: Self) {
-        self.firing += other.firing;
-        self.resolved += other.resolved;
-        self.changed += other.changed;
-        self.critical += other.critical;
-    }
-}
-
-fn judge_words_of(known: &Known, telling: &Telling, piece: &[&Happening]) -> Result<(), String> {
+fn judge_words_of(known: &Known, telling: &Telling, piece: &[&Change]) -> Result<(), String> {
     let body = telling.letter.body();
-    let is_alert = piece.first().is_some_and(|happening| happening.state != State::Changed);
-    if piece.is_empty() || is_cut(body) {
-        return Ok(());
-    }
-    if is_alert {
+    let Some(first) = piece.first() else {
+        let says_again =
+            ["Still firing: ", "⚪ Nothing heard since "].iter().any(|words| first_line(body).contains(words));
+        return if says_again { Ok(()) } else { Err("it tells of nothing".to_owned()) };
+    };
+    if first.standing.is_some() {
         judge_alert(known, telling, piece)?;
     } else if piece.len() > 1 && number_before(first_line(body), " changes ") != Some(piece.len() as u64) {
         return Err(format!("{} changes", piece.len()));
     }
-    judge_names(body, piece)
+    if is_cut(body) { Ok(()) } else { judge_names(body, piece) }
 }
 
-fn judge_alert(known: &Known, telling: &Telling, piece: &[&Happening]) -> Result<(), String> {
+fn judge_alert(known: &Known, telling: &Telling, piece: &[&Change]) -> Result<(), String> {
     let count = Count::of(piece.iter().copied());
-    let fires = firing_at(known, telling.worded_at).max(u64::from(count.firing > count.resolved));
-    if telling.letter.closes() != (fires == 0) {
-        return Err(format!("{fires} fire, and it closes: {}", telling.letter.closes()));
+    let standing = |standing| standing_at(known, telling.worded_at, standing);
+    let fires = standing(Standing::Firing).max(u64::from(count.firing > count.resolved + count.gone));
+    let gone = standing(Standing::Gone);
+    if telling.letter.closes() != (fires + gone == 0) {
+        return Err(format!("{fires} fire, {gone} are gone, and it closes: {}", telling.letter.closes()));
     }
     let line = first_line(telling.letter.body());
-    let number = |words| number_before(line, words).unwrap_or(0);
-    let wrong = match (piece, fires) {
-        ([only], _) => line.starts_with("🟢 resolved: ") != (only.state == State::Resolved),
-        (_, 0) => !line.starts_with("🟢 All resolved: ") || number(" resolved)") != count.resolved,
-        (_, _) => {
-            let said = (number(" firing"), number(" new"), number(" resolved"), number(" critical"));
-            said != (fires, count.firing, count.resolved, count.critical)
-        }
+    let number = |words| number_before(changes(line), words).unwrap_or(0);
+    let said = Count {
+        firing: number(" new"),
+        resolved: number(" resolved"),
+        changed: 0,
+        gone: number(" no longer reported"),
+        flapping: number(" flapping"),
+        critical: number(" critical"),
     };
-    if wrong { Err(format!("{fires} fire, {count:?} to tell")) } else { Ok(()) }
+    let wrong = match (piece, fires, gone) {
+        ([only], ..) => {
+            let flaps = only.mind == Mind::Lost;
+            let over = [("🟢 resolved: ", Standing::Resolved), ("⚪ no longer reported", Standing::Gone)];
+            let is = |standing| !flaps && only.standing == Some(standing);
+            line.starts_with("🔁 flapping: ") != flaps
+                || over.into_iter().any(|(words, standing)| line.starts_with(words) != is(standing))
+        }
+        (_, 0, 0) => !line.starts_with("🟢 All resolved: ") || said != count,
+        (_, 0, _) => !line.starts_with("⚪ Nothing fires any more: ") || said != count,
+        (..) => number_before(line, " firing") != Some(fires) || said != count || has_nothing(line),
+    };
+    if wrong { Err(format!("{fires} fire, {gone} are gone, {count:?} to tell")) } else { Ok(()) }
+}
+
+/// Does it waste words on what is not?
+fn has_nothing(line: &str) -> bool {
+    [" 0 ", "+0 ", "(0 ", "(was 0)"].iter().any(|nothing| line.contains(nothing))
 }
 
 /// What is named is what is told; the newest is; and the rest is a number.
-fn judge_names(body: &str, piece: &[&Happening]) -> Result<(), String> {
+fn judge_names(body: &str, piece: &[&Change]) -> Result<(), String> {
     let names = if piece.len() == 1 { named(first_line(body)).into_iter().collect() } else { listed(body) };
-    let own: BTreeSet<u64> = piece.iter().map(|happening| happening.news).collect();
+    let own: BTreeSet<u64> = piece.iter().map(|change| change.happening.news).collect();
     let distinct: BTreeSet<u64> = names.iter().copied().collect();
     if distinct.len() != names.len() || !distinct.is_subset(&own) {
         return Err(format!("{names:?} named of {own:?}"));
     }
-    let newest = piece.last().map(|happening| happening.news);
+    let newest = piece.last().map(|change| change.happening.news);
     if !newest.is_some_and(|newest| distinct.contains(&newest)) {
         return Err(format!("{newest:?} is not named"));
     }
@@ -189,15 +252,16 @@ fn judge_names(body: &str, piece: &[&Happening]) -> Result<(), String> {
     Ok(())
 }
 
-fn firing_at(known: &Known, at: usize) -> u64 {
-    let mut fires = BTreeSet::new();
+/// How many stand like that, a flapping one as firing too, as far as the ledger was folded.
+fn standing_at(known: &Known, at: usize, standing: Standing) -> u64 {
+    let mut standings = BTreeMap::new();
     for change in known.changes.iter().take_while(|change| change.at < at) {
-        match change.happening.state {
-            State::Firing => fires.insert(change.happening.entity),
-            State::Resolved | State::Changed | State::Said => fires.remove(&change.happening.entity),
-        };
+        standings.insert(change.happening.entity, (change.standing, change.mind));
     }
-    fires.len() as u64
+    let counts = |(known, mind): &&(Option<Standing>, Mind)| {
+        *known == Some(standing) || standing == Standing::Firing && *mind != Mind::Made
+    };
+    standings.values().filter(counts).count() as u64
 }
 
 /// People's words arrive once each, verbatim and in order.

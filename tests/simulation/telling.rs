@@ -34,6 +34,7 @@ impl World {
     pub(super) fn jump(&mut self, jump: Jump) {
         self.one_less();
         self.report.jumps += 1;
+        self.clock_max = self.clock_max.max(self.now.saturating_add_signed(self.clock));
         self.clock += jump.by;
         if jump.by > 0 {
             self.inbox.leap(self.now);
@@ -42,6 +43,7 @@ impl World {
             owner.skew += jump.by;
         }
         self.excuse_until(self.now + jump.by.unsigned_abs() + 20 * SECOND);
+        self.excuse_until(self.clock_max.saturating_add_signed(-self.clock) + 20 * SECOND);
         self.turn_at(self.now);
     }
 
@@ -57,7 +59,7 @@ impl World {
         let partition = &mut self.partitions[place];
         let crashes = self.scenario.dials.intake_crashes_pm;
         let Some(framed) = partition.frame(self.now, &mut self.intake, crashes) else { return };
-        let expected = self.reference.read(self.ledger.len(), partition.number(), &framed.items);
+        let expected = self.reference.read(self.ledger.len(), partition.number(), &framed);
         self.append(framed.bytes, expected);
         if self.partitions[place].is_behind() {
             let at = self.now + self.intake.spread(1, 500);

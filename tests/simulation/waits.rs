@@ -6,7 +6,6 @@
 //! it has waited and how urgent it is, but not which of its news is which.
 
 use missived::lane::Blocked;
-use missived::lane::policy::OnDoubt;
 use missived::missive::Answer;
 
 use super::super::fate::{Fate, millis};
@@ -50,8 +49,8 @@ impl World {
             return Ok(());
         }
         self.sampled_at = self.now;
-        // Where urgencies mix, what waits and what is urgent may be different things; what is held waits for a person.
-        if self.scenario.urgency.is_none() || self.scenario.policy.on_doubt == OnDoubt::Hold {
+        // Where urgencies mix, what waits and what is urgent may be different things.
+        if self.scenario.urgency.is_none() {
             return Ok(());
         }
         for (urgency, since) in owner.lane().oldest_untold() {

@@ -137,7 +137,12 @@ impl Plan<'_> {
     }
 
     fn tell(&mut self, happening: Happening) {
-        self.told.push(SourceRecord { at: happening.at, says: vec![Rc::new(happening)], snapshot: Snapshot::No });
+        self.told.push(SourceRecord {
+            at: happening.at,
+            stamped: None,
+            says: vec![Rc::new(happening)],
+            snapshot: Snapshot::No,
+        });
     }
 
     fn add(&mut self, random: &mut Random, at: u64, place: (&'static str, &str), entity: u64, state: State) {
@@ -250,13 +255,14 @@ impl Plan<'_> {
         for number in 0..self.scenario.dials.snapshots {
             let random = &mut self.random(For::Snapshots, number + 1);
             let group = random.between(1, groups);
-            at += random.spread(SECOND, 5 * MINUTE) / groups;
+            // Two of one group are further apart than clocks, so that it is known which one is older.
+            at += 2 * SECOND + random.spread(SECOND, 5 * MINUTE) / groups;
             let mut members = known.remove(&group).unwrap_or_default();
             self.change(random, at, group, &mut members);
             let says: Vec<_> = members.iter().filter(|member| !member.silenced).map(|m| Rc::clone(&m.says)).collect();
             if !says.is_empty() {
                 let snapshot = if random.chance(100) { Snapshot::Truncated } else { Snapshot::Whole };
-                self.told.push(SourceRecord { at, says, snapshot });
+                self.told.push(SourceRecord { at, stamped: Some(at), says, snapshot });
             }
             members.retain(|member| member.says.state == State::Firing);
             known.insert(group, members);

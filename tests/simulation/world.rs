@@ -3,18 +3,19 @@
 //! Layout: `telling` (the sources and the intake), `driving` (the owner's turns, commits and deaths), `wire` (requests),
 //! `waits` (how long news waits), `ending` (what must hold in the end).
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::rc::Rc;
 
-use missived::event::HashKey;
+use missived::event::{Fingerprint, HashKey};
 use missived::lane::Delivery;
-use missived::lane::policy::OnDoubt;
 
 use super::committed::{Committed, Entry};
 use super::dials::Dials;
 use super::fate::Fate;
 use super::happening::{Gesture, Jump, SourceRecord};
 use super::inbox::Inbox;
-use super::owner::Owner;
+use super::owner::{Channels, Owner};
+use super::policy::{CHANNELS, channel_of};
 use super::random::Random;
 use super::reference::Reference;
 use super::report::Report;
@@ -68,7 +69,6 @@ struct Writer {
 struct Flight {
     owner: u64,
     delivery: Delivery,
-    channel: &'static str,
     letter: Option<Letter>,
     fate: Fate,
 }
@@ -81,6 +81,7 @@ pub struct World {
     fortune: Random,
     missive: Random,
     hash: HashKey,
+    channels: Channels,
     now: u64,
     agenda: BTreeMap<(u64, u64), Event>,
     events: u64,
@@ -89,12 +90,16 @@ pub struct World {
     reference: Reference,
     kafka: Committed,
     inbox: Inbox,
+    /// Messages that were asked for after a doubt.
+    looked_up: HashSet<(Fingerprint, u64)>,
     flights: HashMap<u64, Flight>,
     owner: Option<Owner>,
     /// Counts owners; the current one's number.
     owners: u64,
     /// What the wall clocks were set to, against the world's.
     clock: i64,
+    /// The latest that they have shown before they were set.
+    clock_max: u64,
     next_turn: Option<u64>,
     busy_until: u64,
     dirty_since: Option<u64>,
@@ -126,18 +131,21 @@ impl World {
             fortune: Random::apart(seed, For::Owners as u64),
             missive: Random::apart(seed, For::Missive as u64),
             hash,
+            channels: Channels::default(),
             now: START,
             agenda: BTreeMap::new(),
             events: 0,
-            partitions: (0..count).map(SourcePartition::new).collect(),
+            partitions: (0..count).map(|number| SourcePartition::new(number, scenario.tells_whole)).collect(),
             ledger: Vec::new(),
-            reference: Reference::default(),
+            reference: Reference::new(scenario.dials.flap_changes),
             kafka: Committed::default(),
             inbox: Inbox::new(scenario.policy.limits),
+            looked_up: HashSet::new(),
             flights: HashMap::new(),
             owner: None,
             owners: 0,
             clock: 0,
+            clock_max: 0,
             next_turn: None,
             busy_until: 0,
             dirty_since: None,
@@ -168,6 +176,7 @@ impl World {
 
     fn with_a_future(mut self) -> Self {
         let records = source_records(&self.scenario, &self.hash);
+        self.channels = Rc::new(channels_of(&records, &self.hash));
         let (gestures, jumps) = (gestures(&self.scenario), jumps(&self.scenario));
         self.expected_left = records.len() + gestures.len() + jumps.len() + 1;
         for record in records {
@@ -215,9 +224,8 @@ impl World {
 
     fn is_over(&self) -> bool {
         let told = self.owner.as_ref().is_some_and(|owner| {
-            let held =
-                self.scenario.policy.on_doubt == OnDoubt::Hold && self.report.doubts + owner.lane().tally().doubts > 0;
-            (owner.lane().books().pending() == 0 || held)
+            owner.lane().books().pending() == 0
+                && owner.has_told_all()
                 && !owner.is_dirty(&self.kafka)
                 && owner.lane().in_progress() == 0
         });
@@ -257,4 +265,12 @@ impl World {
         self.scenario.dials.become_healthy();
         self.turn_at(self.now);
     }
+}
+
+/// Where every conversation belongs: those that sources speak of, and the roll-ups.
+fn channels_of(records: &[SourceRecord], hash: &HashKey) -> HashMap<Fingerprint, &'static str> {
+    let places = records.iter().flat_map(|record| &record.says).map(|says| &says.place);
+    let own = places.map(|place| (place.id, channel_of(place.route)));
+    let roll_ups = CHANNELS.map(|(name, _)| (hash.fingerprint(&[b"roll-up", name.as_bytes(), b""]), name));
+    own.chain(roll_ups).collect()
 }

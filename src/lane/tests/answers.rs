@@ -72,7 +72,7 @@ fn what_is_not_found_is_sent_again_and_says_that_it_may_repeat() {
     let rows = [
         ("it is not there", vec![page(&["t:other:1"])]),
         ("the page doesn't tell", vec![page(&[])]),
-        ("the conversation is unknown", vec![status(404, ""), status(404, ""), status(404, "")]),
+        ("the conversation is unknown", vec![status(404, "")]),
         ("nobody answers", vec![Answer::Lost(Lost::Timeout), Answer::Lost(Lost::Broken), status(503, "")]),
     ];
     for (sentence, answers) in rows {
@@ -103,6 +103,46 @@ fn a_doubt_that_lasts_is_for_a_person_to_decide_if_the_config_says_so() {
     story.alert("a", "3", State::Firing, Urgency::Critical);
     story.pass(secs(120));
     assert_eq!((story.told.len(), story.lane.books().pending()), (2, 0), "its conversation goes on");
+}
+
+#[test]
+fn a_conversation_that_is_not_there_to_be_looked_at_leaves_the_doubt_to_the_config() {
+    let (mut story, delivery) = lost(OnDoubt::Hold);
+    let look_up = next_sent(&mut story);
+    story.answer(&look_up, status(404, ""));
+    let letters = std::mem::take(&mut story.effects.dead_letters);
+    assert_eq!(letters.iter().map(|letter| letter.reason).collect::<Vec<_>>(), [Reason::InDoubt]);
+
+    let (mut story, _) = lost(OnDoubt::Resend);
+    let look_up = next_sent(&mut story);
+    story.answer(&look_up, status(404, ""));
+    let again = next_sent(&mut story);
+    assert_eq!(external_id(&again), external_id(&delivery));
+    story.answer(&again, status(201, "{}"));
+    assert_eq!(story.lane.books().pending(), 0, "a message that was taken is no page that tells nothing");
+}
+
+#[test]
+fn a_successor_doesnt_try_a_channel_again_that_its_predecessor_has_just_tried() {
+    let mut story = Story::new();
+    for group in 0..20 {
+        story.alert(&format!("g{group}"), "1", State::Firing, Urgency::Critical);
+    }
+    while story.lane.halted_channels().count() == 0 {
+        for delivery in story.sent() {
+            story.answer(&delivery, status(422, ""));
+        }
+        story.now = story.now + secs(1);
+    }
+    while story.sent().is_empty() {
+        story.now = story.now + secs(1);
+    }
+    let tried_at = story.now;
+    story.restart();
+    while story.sent().is_empty() {
+        story.now = story.now + secs(1);
+    }
+    assert!(story.now >= tried_at + secs(30), "after {} ms", story.now.since(tried_at).as_millis());
 }
 
 #[test]
