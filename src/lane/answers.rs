@@ -61,7 +61,7 @@ impl Breaker {
         if refusals > BREAKER_WINDOW / 2 { Blame::Channel } else { Blame::Message }
     }
 
-    /// Lets a message through, or one every [`HALT_RETRY`] while the channel is halted.
+    /// Lets a message through, or one every half minute while the channel is halted.
     pub fn pass(&mut self, now: Timestamp) -> Passage {
         if !self.is_open() {
             return Passage::Free;

@@ -103,8 +103,8 @@ pub struct Counts {
     pub said: u32,
     pub gone: u32,
     pub flapping: u32,
-    /// Of all but the resolved and the gone, how many were critical.
-    pub critical: u32,
+    /// Of all but the resolved and the gone, how many were of each urgency, the worst first.
+    pub by_urgency: [u32; Urgency::ALL.len()],
 }
 
 impl Counts {
@@ -118,7 +118,8 @@ impl Counts {
             News::Flapping => (&mut self.flapping, false),
         };
         *of_its_kind = of_its_kind.saturating_add(1);
-        self.critical = self.critical.saturating_add(u32::from(urgency == Urgency::Critical && !is_over));
+        let of_its_urgency = &mut self.by_urgency[urgency as usize];
+        *of_its_urgency = of_its_urgency.saturating_add(u32::from(!is_over));
     }
 
     fn merge(&mut self, other: Self) {
@@ -128,7 +129,13 @@ impl Counts {
         self.said = self.said.saturating_add(other.said);
         self.gone = self.gone.saturating_add(other.gone);
         self.flapping = self.flapping.saturating_add(other.flapping);
-        self.critical = self.critical.saturating_add(other.critical);
+        for (own, other) in self.by_urgency.iter_mut().zip(other.by_urgency) {
+            *own = own.saturating_add(other);
+        }
+    }
+
+    pub const fn critical(&self) -> u32 {
+        self.by_urgency[Urgency::Critical as usize]
     }
 
     /// All news it stands for.
@@ -313,7 +320,7 @@ mod tests {
         let mut digest = Digest::default();
         digest.add(Timestamp::EPOCH, line(1, Urgency::Critical, News::Gone), Timestamp::EPOCH, 4);
         assert!(!digest.is_empty());
-        assert_eq!((digest.covers, digest.counts.gone, digest.counts.critical), (0, 1, 0));
+        assert_eq!((digest.covers, digest.counts.gone, digest.counts.critical()), (0, 1, 0));
     }
 
     proptest! {

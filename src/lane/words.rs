@@ -73,7 +73,13 @@ fn alert(now: Timestamp, conversation: &Conversation, digest: &Digest, zone: &Ti
     }
     match only {
         Some(line) => link(&mut body, line),
-        None => listed(&mut body, digest),
+        None => {
+            let _ = match severities(digest) {
+                none if none.is_empty() => write!(body, "\n{}", span(digest, zone)),
+                severities => write!(body, "\n{severities} · {}", span(digest, zone)),
+            };
+            listed(&mut body, digest);
+        }
     }
     trailer(&mut body, now, digest);
     let gone = conversation.members.gone();
@@ -94,7 +100,7 @@ fn headline(conversation: &Conversation, digest: &Digest, firing: u32, worst: Ur
         (counts.resolved, "", " resolved"),
         (counts.gone, "", " no longer reported"),
         (counts.flapping, "", " flapping"),
-        (counts.critical, "", " critical"),
+        (counts.critical(), "", " critical"),
     ];
     let told = changes.into_iter().filter(|(number, ..)| *number > 0);
     let told = told.map(|(number, before, after)| format!("{before}{}{after}", count(number)));
@@ -155,13 +161,14 @@ fn roll_up(digest: &Digest, zone: &TimeZone) -> Words {
     let told = kinds.into_iter().filter(|(number, _)| *number > 0);
     let told = told.map(|(number, what)| format!("{} {what}", count(number))).collect::<Vec<_>>().join(", ");
     let _ = write!(body, "\n{told}");
-    if counts.critical > 0 {
-        let _ = write!(body, "; {} critical", count(counts.critical));
+    let severities = severities(digest);
+    if !severities.is_empty() {
+        let _ = write!(body, "; {severities}");
     }
     listed(&mut body, digest);
     uncounted(&mut body, digest);
     body.push_str("\nReplies reach nobody.");
-    let colour = if counts.critical > 0 { Colour::Danger } else { Colour::Warning };
+    let colour = if counts.critical() > 0 { Colour::Danger } else { Colour::Warning };
     Words { subject: "Storm".to_owned(), sender: "missived".to_owned(), body, colour: Some(colour), close: false }
 }
 
@@ -184,6 +191,13 @@ fn trailer(body: &mut String, now: Timestamp, digest: &Digest) {
     if waited >= Duration::from_secs(30) {
         let _ = write!(body, "\noldest line waited {} s", count(u32::try_from(waited.as_secs()).unwrap_or(u32::MAX)));
     }
+}
+
+/// How many of what is not over are how urgent, the worst first.
+fn severities(digest: &Digest) -> String {
+    let of_each = Urgency::ALL.into_iter().zip(digest.counts.by_urgency).filter(|(_, number)| *number > 0);
+    let said = of_each.map(|(urgency, number)| format!("{} {}", count(number), urgency.as_str()));
+    said.collect::<Vec<_>>().join(", ")
 }
 
 /// What is no news, as numbers.
@@ -370,6 +384,7 @@ mod tests {
         let body = said(&conversation, &digest).body;
         assert!(body.starts_with("🔴 1,300 firing (was 56): payments, +1,300 new, 1,300 critical\n"), "{body}");
         assert!(body.contains("\nand 1,296 more\n1,204 repeats not shown"), "{body}");
+        assert!(body.contains("\n1,300 critical · 04:12–04:12 CET\n"), "how urgent, and from when to when: {body}");
     }
 
     #[test]

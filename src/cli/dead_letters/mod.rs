@@ -1,7 +1,7 @@
 //! `missived dead-letters list|show|replay`: what could not be handled, and another try at it.
 //!
 //! Answers go to standard output, progress and errors to standard error; texts of strangers are made harmless for a terminal
-//! ([`harmless`]). `list` and `show` write nothing anywhere. `replay` writes only what it says, each letter together with a
+//! (`harmless`). `list` and `show` write nothing anywhere. `replay` writes only what it says, each letter together with a
 //! marker in one transaction, so that whatever interrupts it, every letter is replayed or not, and is known to be.
 
 mod filter;

@@ -1,7 +1,7 @@
 //! Which events of a record are meant: places from 0, written as ranges (`0,3-5`).
 //!
 //! A record can hold thousands of events of which a few match no route: only those are dead letters, and only those are
-//! replayed. Bound: [`RANGES_MAX`] ranges; beyond it, all events are meant, so that none of them is lost.
+//! replayed. Bound: `RANGES_MAX` ranges; beyond it, all events are meant, so that none of them is lost.
 
 use std::fmt;
 use std::ops::RangeInclusive;
