@@ -387,7 +387,7 @@ fn take_words(
 }
 
 /// Why this message is sent.
-fn reason(conversation: &Conversation, digest: &Digest, owed: Option<Owed>) -> Reason {
+pub(super) fn reason(conversation: &Conversation, digest: &Digest, owed: Option<Owed>) -> Reason {
     let counts = &digest.counts;
     let all_resolved = conversation.over_since.is_some() && counts.resolved > 0 && conversation.members.gone() == 0;
     match owed {

@@ -195,10 +195,12 @@ impl Generator {
         let events = group.firing.len() as u64 + u64::from(resolved.is_some());
         self.groups[storm][place] = group;
         let (topic, key) = (format!("{}-{}", self.namespace, of.topic), format!("{}{place}", of.letter));
+        // An older body of it would say that what came since is gone: no repeat, but news, and false.
+        self.written.retain(|earlier| earlier.key != key);
         Some(Written { topic, key, payload, events })
     }
 
-    /// The same bytes again: mostly of a moment ago, sometimes an old one.
+    /// The same bytes again: mostly of a moment ago, sometimes an old one; of a group, what it said last.
     fn repeat(&mut self) -> Option<Written> {
         let count = self.written.len() as u64;
         let back = if self.random.below(2) == 0 { self.random.below(10) } else { self.random.below(count) };

@@ -120,10 +120,15 @@ impl Broker {
             skip(&format!("no Kafka: {}", why.trim()));
             return None;
         }
-        let dir = tempfile::Builder::new().prefix("missived-broker").tempdir().expect("a folder");
-        let mut broker = Self { dir, bootstrap: String::new() };
-        broker.bootstrap = broker.start_in(broker.dir.path(), nodes);
-        Some(broker)
+        // The ports of all nodes are chosen before any is taken, and somebody else may be quicker.
+        let attempt = || {
+            let dir = tempfile::Builder::new().prefix("missived-broker").tempdir().expect("a folder");
+            let mut broker = Self { dir, bootstrap: String::new() };
+            broker.bootstrap = broker.start_in(broker.dir.path(), nodes)?;
+            Ok(broker)
+        };
+        let broker = attempt().or_else(|_: String| attempt());
+        Some(broker.unwrap_or_else(|why| panic!("no cluster: {why}")))
     }
 
     pub fn bootstrap(&self) -> &str {
@@ -162,7 +167,7 @@ impl Broker {
 
     /// After [`stop`](Self::stop) or [`kill`](Self::kill): the same data at the same address.
     pub fn start_again(&mut self) {
-        self.bootstrap = self.start_in(self.dir.path(), 1);
+        self.bootstrap = self.start_in(self.dir.path(), 1).unwrap_or_else(|why| panic!("no broker: {why}"));
     }
 
     /// SIGKILL for one node of a cluster, from 1.
@@ -172,7 +177,7 @@ impl Broker {
 
     /// A node that was killed comes back.
     pub fn start_node(&self, node: usize) {
-        self.start_in(&self.node(node), 1);
+        self.start_in(&self.node(node), 1).unwrap_or_else(|why| panic!("no broker: {why}"));
     }
 
     /// Where its data is.
@@ -184,11 +189,11 @@ impl Broker {
         self.dir.path().join(node.to_string())
     }
 
-    fn start_in(&self, dir: &Path, nodes: usize) -> String {
+    fn start_in(&self, dir: &Path, nodes: usize) -> Result<String, String> {
         let (own, nodes) = (std::process::id().to_string(), nodes.to_string());
         let words = ["start", "--nodes", &nodes, "--while", &own, "--dir"].map(OsStr::new);
-        let out = script(words.into_iter().chain([dir.as_os_str()]));
-        out.unwrap_or_else(|why| panic!("no broker: {why}")).trim().to_owned()
+        let out = script(words.into_iter().chain([dir.as_os_str()]))?;
+        Ok(out.trim().to_owned())
     }
 
     fn act(&self, command: &str) {

@@ -4,6 +4,7 @@
 //! and failures are the simulator's.
 
 mod answers;
+mod reasons;
 mod sent_again;
 mod unsaid;
 
