@@ -188,6 +188,8 @@ impl Conversation {
             (known, new) if known != new && earlier(observation.since, member.since) => {
                 Judgement::Suppressed(Reason::Late)
             }
+            // Its group has been reported without it since then.
+            (Standing::Gone, Standing::Firing) if observation.at < member.at => Judgement::Suppressed(Reason::Late),
             (Standing::Resolved, Standing::Resolved) => Judgement::Duplicate(Reason::Unchanged),
             (Standing::Firing | Standing::Gone, Standing::Resolved)
             | (Standing::Resolved | Standing::Gone, Standing::Firing)
@@ -287,6 +289,12 @@ mod tests {
         conversation
     }
 
+    fn gone_at(millis: u64) -> Conversation {
+        let mut conversation = knowing(State::Firing, Some(5));
+        conversation.members.turn(Fingerprint::from_u128(1), Timestamp::from_millis(millis), Standing::Gone, FLAP);
+        conversation
+    }
+
     #[test]
     fn a_change_of_state_is_news_and_what_is_older_is_late() {
         use Judgement::{Duplicate, News, Suppressed};
@@ -319,6 +327,8 @@ mod tests {
             ("gone, and still firing", gone(Some(5)), State::Firing, Some(5), News),
             ("gone, and resolved", gone(Some(5)), State::Resolved, Some(8), News),
             ("gone, and an older firing", gone(Some(5)), State::Firing, Some(4), Suppressed(Reason::Late)),
+            ("gone after this was recorded", gone_at(2), State::Firing, Some(5), Suppressed(Reason::Late)),
+            ("gone, and a late resolve is still an end", gone_at(2), State::Resolved, Some(8), News),
             ("fires again", knowing(State::Resolved, Some(8)), State::Firing, Some(9), News),
             ("fires again, nobody says when", knowing(State::Resolved, None), State::Firing, None, News),
         ];

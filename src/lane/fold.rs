@@ -108,6 +108,9 @@ impl Lane {
             Learned::Closed => conversation.closed = true,
             Learned::Reopened => conversation.closed = false,
         }
+        if conversation.muted || conversation.closed {
+            conversation.owed = None;
+        }
         effects.dirty.insert(StateKey::Conversation(id));
         self.place(id, effects);
     }

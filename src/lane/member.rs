@@ -91,6 +91,9 @@ impl Member {
 
     fn turn(&mut self, at: Timestamp, standing: Standing, flap: Flap) -> Change {
         self.at = self.at.max(at);
+        if self.calm_at(flap).is_some_and(|calm| calm <= self.at) {
+            self.calm_down();
+        }
         if std::mem::replace(&mut self.standing, standing) == standing {
             return if self.flapping { Change::Flaps } else { Change::News };
         }
@@ -104,6 +107,11 @@ impl Member {
         }
         self.flapping = self.changed.len() > flap.changes as usize;
         if self.flapping { Change::BeginsToFlap { changes: flap.changes + 1 } } else { Change::News }
+    }
+
+    fn calm_down(&mut self) {
+        self.flapping = false;
+        self.changed.clear();
     }
 
     /// When it will have been calm for long enough, if nothing happens.
@@ -194,8 +202,7 @@ impl Members {
         for (entity, member) in &mut self.by_entity {
             if member.calm_at(flap).is_some_and(|at| at <= now) {
                 tally(&mut self.firing, &mut self.flapping, member, Tally::Out);
-                member.flapping = false;
-                member.changed.clear();
+                member.calm_down();
                 tally(&mut self.firing, &mut self.flapping, member, Tally::In);
                 calm.push(*entity);
             }
@@ -285,6 +292,18 @@ mod tests {
         assert_eq!((members.calm_down(at(159), FLAP).len(), members.calm_down(at(160), FLAP).len()), (0, 1));
         assert_eq!(members.next_calm(FLAP), None);
         assert_eq!(members.remember(at(170), &observation(1, Resolved, 170), FLAP, 9), Change::News, "it counts anew");
+    }
+
+    #[test]
+    fn an_alert_that_was_calm_for_long_enough_by_its_records_is_news_again_though_no_timer_said_so() {
+        let mut members = Members::default();
+        let mut remember = |secs: u64, state| members.remember(at(9_999), &observation(1, state, secs), FLAP, 9);
+        for (round, state) in [State::Firing, State::Resolved].into_iter().cycle().take(5).enumerate() {
+            remember(round as u64, state);
+        }
+        assert_eq!(remember(63, State::Resolved), Change::Flaps, "59 seconds after its last change");
+        assert_eq!(remember(123, State::Firing), Change::News);
+        assert_eq!(members.next_calm(FLAP), None);
     }
 
     #[test]

@@ -39,8 +39,8 @@ pub struct Committed {
     pub undone: HashSet<(Fingerprint, u64)>,
     /// Messages that a look-up has found.
     pub found: HashSet<(Fingerprint, u64)>,
-    /// Observations that each delivered message stands for.
-    pub covers: BTreeMap<(Fingerprint, u64), u64>,
+    /// What is known to be delivered.
+    pub delivered: BTreeMap<(Fingerprint, u64), Delivered>,
     /// When messages were worded.
     pub worded: HashMap<(Fingerprint, u64), Worded>,
     pub dead_letters: Vec<DeadLetter>,
@@ -61,6 +61,15 @@ pub struct Worded {
     pub position: usize,
     pub at: Timestamp,
     pub external_id: Box<str>,
+}
+
+/// A message that people have.
+#[derive(Clone, Copy, Debug)]
+pub struct Delivered {
+    /// Observations that it stands for.
+    pub covers: u64,
+    /// How far the ledger was folded when that was known.
+    pub position: usize,
 }
 
 /// What has been settled.

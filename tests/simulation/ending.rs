@@ -8,6 +8,7 @@ use missived::lane::{DeliveryId, Request};
 use missived::missive::answer::Status;
 use missived::missive::{Addressed, Answer};
 
+use super::super::committed::Delivered;
 use super::super::owner::{Answered, Wanted};
 use super::super::reference::Known;
 use super::super::scenario::HOUR;
@@ -30,11 +31,11 @@ impl World {
     }
 
     fn every_settled_message_was_accepted(&self) -> Result<(), String> {
-        let sum: u64 = self.kafka.covers.values().sum();
+        let sum: u64 = self.kafka.delivered.values().map(|delivered| delivered.covers).sum();
         if sum != self.kafka.sums.delivered {
             return Err(format!("{} delivered, but messages cover {sum}", self.kafka.sums.delivered));
         }
-        for ((conversation, sequence), covers) in &self.kafka.covers {
+        for ((conversation, sequence), Delivered { covers, .. }) in &self.kafka.delivered {
             let Some(accepted) = self.inbox.accepted.get(&(*conversation, *sequence)) else {
                 return Err(format!("message {sequence} of {conversation} is counted as delivered and never arrived"));
             };
@@ -79,24 +80,31 @@ impl World {
             .accepted
             .iter()
             .map(|(id, letter)| {
-                let covers = self.kafka.covers.get(id).copied().unwrap_or(0);
-                (*id, (covers, letter.clone()))
+                let delivered = self.kafka.delivered.get(id);
+                (
+                    *id,
+                    (
+                        delivered.map_or(0, |delivered| delivered.covers),
+                        delivered.map(|delivered| delivered.position),
+                        letter.clone(),
+                    ),
+                )
             })
             .collect();
         for dead in &self.kafka.dead_letters {
             let letter = Letter::read(&dead.body)?;
             let id = letter.message().ok_or_else(|| format!("whose is this dead letter? {letter:?}"))?;
-            settled.insert(id, (u64::from(dead.covers), letter));
+            settled.insert(id, (u64::from(dead.covers), None, letter));
         }
         let mut tellings: BTreeMap<Fingerprint, Vec<Telling>> = BTreeMap::new();
-        for (id, (covers, letter)) in settled {
+        for (id, (covers, delivered_at, letter)) in settled {
             let worded_at = self
                 .kafka
                 .worded
                 .get(&id)
                 .map(|worded| worded.position)
                 .ok_or_else(|| format!("{id:?} was never worded"))?;
-            tellings.entry(id.0).or_default().push(Telling { letter, covers, worded_at });
+            tellings.entry(id.0).or_default().push(Telling { letter, covers, worded_at, delivered_at });
         }
         Ok(tellings)
     }

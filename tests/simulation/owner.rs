@@ -14,7 +14,7 @@ use missived::lane::{Blocked, Delivery, DeliveryId, Effects, Input, Lane, Policy
 use missived::missive::answer::Finding;
 use missived::missive::{Addressed, Answer, Verdict};
 
-use super::committed::{Committed, Entry, Pending, Sums, Worded};
+use super::committed::{Committed, Delivered, Entry, Pending, Sums, Worded};
 use super::manners::{Asked, Heard, Manners, Rules};
 use super::spoken::Letter;
 
@@ -65,7 +65,7 @@ pub struct Owner {
     found: Vec<(Fingerprint, u64)>,
     before: Sums,
     /// Settled since the last commit.
-    delivered: Vec<((Fingerprint, u64), u64)>,
+    delivered: Vec<((Fingerprint, u64), Delivered)>,
     /// Messages that were worded since the last commit, and how far the ledger was folded then.
     worded: Vec<((Fingerprint, u64), Worded)>,
     /// What is committed or about to be committed as being sent, and when the lane gives it up.
@@ -259,8 +259,8 @@ impl Owner {
                 kafka.announced.insert(delivery.id);
             }
         }
-        for (id, covers) in &self.delivered {
-            if kafka.covers.insert(*id, *covers).is_some() {
+        for (id, delivered) in &self.delivered {
+            if kafka.delivered.insert(*id, *delivered).is_some() {
                 return Err(format!("message {} of {} was settled twice", id.1, id.0));
             }
         }
@@ -319,7 +319,7 @@ impl Owner {
     fn answer(&mut self, now: u64, answered: Answered) -> Result<(), String> {
         let Answered { id, asked, answer } = answered;
         let (pending, dead_letters) = (self.lane.books().pending(), self.effects.dead_letters.len());
-        let sends = self.effects.sends.len();
+        let (sends, messages) = (self.effects.sends.len(), self.lane.tally().messages);
         let was_awaited = self.sending.remove(&id).is_some();
         let under_way = self.sending.len();
         let settled = self.step(now, Input::Answered { id, answer: answer.clone() })?;
@@ -327,8 +327,9 @@ impl Owner {
         if gone != settled.delivered + settled.dead_lettered || settled.duplicate + settled.suppressed > 0 {
             return Err(format!("{gone} observations are not pending any more, but {settled:?}"));
         }
-        if settled.delivered > 0 {
-            self.delivered.push(((id.conversation, id.sequence), settled.delivered));
+        if self.lane.tally().messages > messages {
+            let delivered = Delivered { covers: settled.delivered, position: self.position };
+            self.delivered.push(((id.conversation, id.sequence), delivered));
         }
         if was_awaited {
             let is_its = |letter: &Letter| letter.message() == Some((id.conversation, id.sequence));

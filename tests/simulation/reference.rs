@@ -44,6 +44,8 @@ pub struct Known {
     pub repeats: Vec<usize>,
     /// Where an alert changed of which people know that it flaps.
     pub flaps: Vec<usize>,
+    /// Where in the ledger a person closed it, or opened it again.
+    closed: Vec<(usize, bool)>,
     alerts: BTreeMap<u64, Alert>,
     muted: bool,
 }
@@ -140,13 +142,15 @@ impl Reference {
     }
 
     /// The next lesson of the ledger.
-    pub fn learn(&mut self, gesture: &Gesture) {
+    pub fn learn(&mut self, at: usize, gesture: &Gesture) {
         let is_meant = |known: &&mut Known| known.place.route == gesture.route && known.place.key == gesture.key;
         if let Some(known) = self.conversations.values_mut().find(is_meant) {
             match gesture.about {
                 Learned::Muted => known.muted = true,
                 Learned::Unmuted => known.muted = false,
-                Learned::Answered | Learned::Closed | Learned::Reopened => {}
+                Learned::Closed => known.closed.push((at, true)),
+                Learned::Reopened => known.closed.push((at, false)),
+                Learned::Answered => {}
             }
         }
     }
@@ -190,7 +194,7 @@ impl Reference {
         let happening = &item.happening;
         let unheard = !self.heard.contains(&happening.news);
         let is = match self.conversations.get(&happening.place.number) {
-            Some(known) => known.what_is(happening),
+            Some(known) => known.what_is(happening, item.at),
             None if happening.state == State::Resolved => Is::Suppressed,
             None => Is::NewsIfUnheard,
         };
@@ -265,18 +269,26 @@ impl Known {
             changes: Vec::new(),
             repeats: Vec::new(),
             flaps: Vec::new(),
+            closed: Vec::new(),
             alerts: BTreeMap::new(),
             muted: false,
         }
     }
 
-    fn what_is(&self, happening: &Happening) -> Is {
+    /// Where in the ledger a person closed it, if nobody has opened it again before this place.
+    pub fn closed_at(&self, before: usize) -> Option<usize> {
+        let last = self.closed.iter().rfind(|(at, _)| *at < before);
+        last.filter(|(_, closed)| *closed).map(|(at, _)| *at)
+    }
+
+    fn what_is(&self, happening: &Happening, recorded: u64) -> Is {
         let Some(alert) = self.alerts.get(&happening.entity) else { return Is::NewsIfUnheard };
         let older = matches!((happening.since, alert.since), (Some(this), Some(known)) if this < known);
         let newer = matches!((happening.since, alert.since), (Some(this), Some(known)) if this > known);
         match (alert.standing, happening.state) {
             (Standing::Resolved, State::Resolved) => Is::Duplicate,
             (_, _) if older => Is::Suppressed,
+            (Standing::Gone, State::Firing) if recorded < alert.at => Is::Suppressed,
             (Standing::Firing, State::Firing) if newer => Is::News,
             (Standing::Firing, State::Firing) => Is::Duplicate,
             (_, _) => Is::News,

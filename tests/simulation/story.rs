@@ -28,6 +28,8 @@ pub struct Telling {
     pub covers: u64,
     /// How far the ledger was folded when it was worded.
     pub worded_at: usize,
+    /// How far when it was known to be delivered.
+    pub delivered_at: Option<usize>,
 }
 
 /// How many of what.
@@ -92,7 +94,7 @@ pub fn judge(known: &Known, tellings: &[Telling], rolled_up: &mut BTreeMap<&str,
         return judge_words(&news, tellings);
     }
     let rest = rolled_up.entry(channel_of(known.place.route)).or_default();
-    let (mut told, mut repeats_told, mut flaps_told) = (0, 0, 0);
+    let (mut told, mut repeats_told, mut flaps_told, mut delivered_at) = (0, 0, 0, 0);
     for telling in tellings {
         let end = news.partition_point(|change| change.at < telling.worded_at);
         let begin = begin_of(known, telling, &news, told..end)?;
@@ -112,7 +114,10 @@ pub fn judge(known: &Known, tellings: &[Telling], rolled_up: &mut BTreeMap<&str,
         if begin < end {
             rest.add(&news[told..begin]);
             told = end;
+        } else if known.closed_at(telling.worded_at).is_some_and(|closed_at| closed_at >= delivered_at) {
+            return Err(format!("a person had closed it, and there is no news: {:?}", telling.letter));
         }
+        delivered_at = telling.delivered_at.unwrap_or(delivered_at);
     }
     rest.add(&news[told..]);
     Ok(())

@@ -26,7 +26,7 @@ impl World {
 
     pub(super) fn gesture(&mut self, gesture: &Gesture) {
         self.one_less();
-        self.reference.learn(gesture);
+        self.reference.learn(self.ledger.len(), gesture);
         self.append(gesture.write(&self.hash), Expected::default());
     }
 

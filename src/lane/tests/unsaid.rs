@@ -48,6 +48,29 @@ impl Story {
         self.lane.step(self.now, Input::Observed(&frame), &mut self.effects);
     }
 
+    /// The record of a firing alert, of that time.
+    fn frame_of(&mut self, at: Timestamp, group: &str, alert: &str) -> Vec<u8> {
+        self.offset += 1;
+        let entity = self.key.fingerprint(&[group.as_bytes(), alert.as_bytes()]);
+        let mut builder = FrameBuilder::default();
+        builder.push(&Observation {
+            position: Position { offset: self.offset, index: 0 },
+            route: "alerts",
+            at,
+            old: false,
+            entity,
+            identity: entity,
+            state: State::Firing,
+            urgency: Urgency::Critical,
+            since: Some(Timestamp::from_millis(START)),
+            conversation: Cow::Borrowed(group),
+            facts: Facts::default(),
+        });
+        let mut bytes = Vec::new();
+        builder.seal("default", "topic", 0, &mut bytes);
+        bytes
+    }
+
     fn messages(&self, wanted: Reason) -> u64 {
         self.lane.books().messages().find(|(reason, _)| *reason == wanted).map_or(0, |(_, count)| count)
     }
@@ -140,6 +163,21 @@ fn a_snapshot_that_is_older_than_what_is_known_says_nothing() {
 }
 
 #[test]
+fn a_late_copy_does_not_bring_back_what_is_gone() {
+    let mut story = Story::new();
+    story.group("db", &[("disk", 0), ("cpu", 0)]);
+    let before = story.now;
+    story.pass(secs(120));
+    story.group("db", &[("disk", 0)]);
+    story.pass(secs(120));
+    let late = story.frame_of(before, "db", "cpu");
+    let Ok(LedgerRecord::Frame(late)) = LedgerRecord::read(&late) else { panic!("a frame") };
+    story.lane.step(story.now, Input::Observed(&late), &mut story.effects);
+    story.pass(secs(120));
+    assert_eq!((story.told.len(), story.lane.books().of(Outcome::Suppressed)), (2, 1), "{:?}", story.told);
+}
+
+#[test]
 fn a_group_of_which_nothing_fires_any_more_is_over_but_not_closed() {
     let mut story = Story::new();
     story.group("db", &[("disk", 0), ("cpu", 0)]);
@@ -215,6 +253,25 @@ fn an_alert_that_flaps_is_told_once_as_flapping_and_once_more_when_it_is_calm() 
     assert_eq!((story.told.len(), story.messages(Reason::AllResolved)), (6, 3), "two before it flapped");
     let books = story.lane.books();
     assert_eq!((books.of(Outcome::Delivered), books.of(Outcome::Suppressed), books.pending()), (5, 15, 0));
+}
+
+#[test]
+fn a_repeat_that_is_owed_when_a_person_closes_or_mutes_is_not_told() {
+    for about in [Learned::Closed, Learned::Muted] {
+        let mut story = Story::new();
+        let entity = story.key.fingerprint(&[b"x"]);
+        let since = Some(story.now);
+        story.observe("alerts", "a", entity, State::Firing, Urgency::Critical, since);
+        story.pass(HOUR * 5);
+        story.alert("b", "other", State::Firing, Urgency::Critical);
+        let asked_to_wait = Status { code: 429, retry_after: Some(secs(60)), ..Status::default() };
+        let sent = story.sent();
+        story.answer(&sent[0], Answer::Status(asked_to_wait));
+        story.observe("alerts", "a", entity, State::Firing, Urgency::Critical, since);
+        story.lane.step(story.now, Input::Learned(&lesson(about)), &mut story.effects);
+        story.pass(secs(120));
+        assert_eq!(story.told.len(), 2, "{about:?}: {:?}", story.told);
+    }
 }
 
 #[test]
