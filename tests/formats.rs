@@ -80,7 +80,7 @@ fn decode(source: &Source, payload: &[u8], headers: &[(&str, &[u8])]) -> Result<
 }
 
 fn tell(event: &Event<'_>) -> String {
-    let facts = &event.facts;
+    let facts = &event.facts();
     let since = event.since.map_or("-".to_owned(), |since| since.as_millis().to_string());
     let mut told = format!("{:?} {} in {:?} since {since}\n", event.state, event.urgency.as_str(), event.conversation);
     let rows = [

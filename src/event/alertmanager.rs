@@ -9,13 +9,13 @@
 use std::borrow::Cow;
 
 use simd_json::prelude::{ValueAsScalar, ValueIntoArray, ValueIntoObject};
-use simd_json::tape::Value;
+use simd_json::tape::{Array, Object, Value};
 
 use super::decode::{EVENTS_PER_RECORD_MAX, Refusal};
 use super::identity::{Fingerprint, HashKey};
 use super::json::{Fields, member, string, text};
 use super::screen::Needs;
-use super::{Coverage, Event, Facts, KEY_BYTES_MAX, State, TEXT_BYTES_MAX, Timestamp, Urgency, cut};
+use super::{Coverage, Event, Facts, KEY_BYTES_MAX, State, TEXT_BYTES_MAX, Telling, Timestamp, Urgency, cut};
 
 /// Labels that say nothing a line needs: they stand elsewhere in the message.
 const UNNAMED_LABELS: [&str; 4] = ["alertname", "severity", "alertgroup", "grafana_folder"];
@@ -47,122 +47,180 @@ pub(super) fn decode(key: &HashKey, root: Value<'_, '_>, emit: &mut dyn FnMut(&E
     each(key, root, |event, _| emit(&event))
 }
 
+/// How the facts of an alert are put together, of its body and itself.
+type Tell = for<'t> fn(Value<'t, 't>, Value<'t, 't>) -> Facts<'t>;
+
 /// Shows every alert of a body as an event, beside the alert itself.
 pub(super) fn each<'a>(
     key: &HashKey,
     root: Value<'a, 'a>,
     mut show: impl FnMut(Event<'a>, Value<'a, 'a>),
 ) -> Result<usize, Refusal> {
-    let group = Group::read(root)?;
-    for (index, alert) in group.alerts.iter().enumerate() {
-        state_of(*alert, index)?;
+    let Some(body) = root.into_object() else { return Err(Refusal::field("groupKey", "a string")) };
+    let group = Group::read(root, &body)?;
+    let Some(alerts) = group.alerts else {
+        show(group.event(key, 0, root, &Alert::read(0, root)?, facts_of_one), root);
+        return Ok(1);
+    };
+    if alerts.len() > EVENTS_PER_RECORD_MAX {
+        return Err(Refusal::TooManyEvents);
     }
-    for (index, alert) in group.alerts.iter().enumerate() {
-        let state = state_of(*alert, index)?;
-        show(group.event(key, index, *alert, state), *alert);
+    for (index, alert) in alerts.iter().enumerate().skip(1) {
+        Alert::read(index, alert)?;
     }
-    Ok(group.alerts.len())
+    for (index, value) in alerts.iter().enumerate() {
+        let alert = Alert::read(index, value)?;
+        show(group.event(key, index, value, &alert, facts_in_group), value);
+    }
+    Ok(alerts.len())
 }
 
 /// What all alerts of one body share.
 struct Group<'a> {
     root: Value<'a, 'a>,
     key: &'a str,
-    subject: Cow<'a, str>,
     coverage: Coverage,
-    alerts: Vec<Value<'a, 'a>>,
+    /// None: the record is one alert.
+    alerts: Option<Array<'a, 'a>>,
 }
 
 impl<'a> Group<'a> {
-    fn read(root: Value<'a, 'a>) -> Result<Self, Refusal> {
-        if member(root, "alerts").is_none() && member(root, "labels").is_some() {
-            return Self::of_one(root);
+    fn read(root: Value<'a, 'a>, body: &Object<'a, 'a>) -> Result<Self, Refusal> {
+        let (mut key, mut alerts, mut cut_off, mut labels) = (None, None, None, None);
+        for (name, value) in body {
+            match name {
+                "groupKey" => key = key.or(Some(value)),
+                "alerts" => alerts = alerts.or(Some(value)),
+                "truncatedAlerts" => cut_off = cut_off.or(Some(value)),
+                "labels" => labels = labels.or(Some(value)),
+                _ => {}
+            }
         }
-        let key = member(root, "groupKey").and_then(string).filter(|key| !key.is_empty());
+        if let (None, Some(labels)) = (alerts, labels) {
+            let key = key_of_one(key, labels)?;
+            return Ok(Self { root, key, coverage: Coverage::Part, alerts: None });
+        }
+        let key = key.and_then(string).filter(|key| !key.is_empty());
         let key = key.ok_or_else(|| Refusal::field("groupKey", "a string"))?;
-        let alerts = member(root, "alerts").and_then(ValueIntoArray::into_array);
+        let alerts = alerts.and_then(ValueIntoArray::into_array);
         let alerts = alerts.ok_or_else(|| Refusal::field("alerts", "an array"))?;
-        if alerts.len() > EVENTS_PER_RECORD_MAX {
-            return Err(Refusal::TooManyEvents);
-        }
-        let alerts = alerts.iter().collect();
-        Ok(Self { root, key, subject: subject(root), coverage: coverage(root), alerts })
+        Ok(Self { root, key, coverage: coverage(cut_off), alerts: Some(alerts) })
     }
 
-    /// A record that is one alert.
-    fn of_one(alert: Value<'a, 'a>) -> Result<Self, Refusal> {
-        let labels = member(alert, "labels");
-        let group = [text(alert, "groupKey"), labels.map_or("", |labels| text(labels, "alertname"))];
-        let key = group.into_iter().find(|key| !key.is_empty());
-        let key = key.ok_or_else(|| Refusal::field("labels.alertname", "a string, without a groupKey"))?;
-        let subject = Cow::Borrowed(cut(key, 256));
-        Ok(Self { root: alert, key, subject, coverage: Coverage::Part, alerts: vec![alert] })
-    }
-
-    fn event(&self, key: &HashKey, index: usize, alert: Value<'a, 'a>, state: State) -> Event<'a> {
-        let labels = member(alert, "labels");
-        let label = |name| labels.map_or("", |labels| text(labels, name));
-        let entity = entity(key, alert);
-        let starts_at = text(alert, "startsAt");
-        let ends_at = if state == State::Resolved { text(alert, "endsAt") } else { "" };
-        let severity = label("severity");
+    fn event(&self, key: &HashKey, index: usize, value: Value<'a, 'a>, alert: &Alert<'a>, tell: Tell) -> Event<'a> {
+        let entity = alert.entity(key);
+        let over = alert.state == State::Resolved && !alert.ends_at.is_empty();
         Event {
             index: u32::try_from(index).expect("bounded by EVENTS_PER_RECORD_MAX"),
             entity,
-            identity: key.fingerprint(&[&entity.as_u128().to_le_bytes(), &[state as u8], starts_at.as_bytes()]),
-            state,
-            urgency: Urgency::of_severity(severity),
-            since: Timestamp::parse_rfc3339(if ends_at.is_empty() { starts_at } else { ends_at }),
+            identity: key.fingerprint(&[
+                &entity.as_u128().to_le_bytes(),
+                &[alert.state as u8],
+                alert.starts_at.as_bytes(),
+            ]),
+            state: alert.state,
+            urgency: Urgency::of_severity(alert.labels.get("severity").and_then(string).unwrap_or("")),
+            since: Timestamp::parse_rfc3339(if over { alert.ends_at } else { alert.starts_at }),
             conversation: conversation_key(key, self.key),
             coverage: self.coverage,
-            facts: Facts {
-                subject: self.subject.clone(),
-                title: title(labels, self.root),
-                text: Cow::Borrowed(cut(summary(alert, self.root), TEXT_BYTES_MAX)),
-                severity: Cow::Borrowed(cut(severity, 64)),
-                link: Cow::Borrowed(https(text(alert, "generatorURL"))),
-                author: Cow::Borrowed(""),
-            },
+            telling: Telling::Untold { root: self.root, element: value, tell },
             fields: Fields {
                 root: Some(self.root),
-                element: Some(alert),
-                scopes: [labels, member(alert, "annotations"), Some(self.root)],
+                element: Some(value),
+                scopes: [member(value, "labels"), alert.annotations, Some(self.root)],
                 attributes: &[],
             },
         }
     }
 }
 
+/// What a record that is one alert belongs with.
+fn key_of_one<'a>(key: Option<Value<'a, 'a>>, labels: Value<'a, 'a>) -> Result<&'a str, Refusal> {
+    let group = [key.and_then(string).unwrap_or(""), text(labels, "alertname")];
+    let key = group.into_iter().find(|key| !key.is_empty());
+    key.ok_or_else(|| Refusal::field("labels.alertname", "a string, without a groupKey"))
+}
+
+/// One alert, looked through once: of members that stand twice the first counts.
+struct Alert<'a> {
+    state: State,
+    labels: Object<'a, 'a>,
+    annotations: Option<Value<'a, 'a>>,
+    starts_at: &'a str,
+    ends_at: &'a str,
+    fingerprint: &'a str,
+}
+
+impl<'a> Alert<'a> {
+    fn read(index: usize, alert: Value<'a, 'a>) -> Result<Self, Refusal> {
+        let (mut status, mut starts_at, mut ends_at, mut fingerprint) = (None, None, None, None);
+        let (mut labels, mut annotations) = (None, None);
+        for (name, value) in alert.into_object().iter().flatten() {
+            let slot = match name {
+                "status" => &mut status,
+                "labels" => &mut labels,
+                "annotations" => &mut annotations,
+                "startsAt" => &mut starts_at,
+                "endsAt" => &mut ends_at,
+                "fingerprint" => &mut fingerprint,
+                _ => continue,
+            };
+            slot.get_or_insert(value);
+        }
+        let labels = labels.and_then(ValueIntoObject::into_object);
+        let labels = labels.ok_or_else(|| Refusal::field(format!("alerts[{index}].labels"), "an object"))?;
+        let text = |value: Option<Value<'a, 'a>>| value.and_then(string).unwrap_or("");
+        let state = match text(status) {
+            "firing" => State::Firing,
+            "resolved" => State::Resolved,
+            _ => return Err(Refusal::field(format!("alerts[{index}].status"), "\"firing\" or \"resolved\"")),
+        };
+        let (starts_at, ends_at, fingerprint) = (text(starts_at), text(ends_at), text(fingerprint));
+        Ok(Self { state, labels, annotations, starts_at, ends_at, fingerprint })
+    }
+
+    fn entity(&self, key: &HashKey) -> Fingerprint {
+        if !self.fingerprint.is_empty() {
+            return key.fingerprint(&[self.fingerprint.as_bytes()]);
+        }
+        let mut hasher = key.hasher();
+        for (name, value) in &self.labels {
+            hasher.part(name.as_bytes());
+            hasher.part(string(value).unwrap_or("").as_bytes());
+        }
+        hasher.finish()
+    }
+}
+
+pub(super) fn facts_in_group<'a>(root: Value<'a, 'a>, alert: Value<'a, 'a>) -> Facts<'a> {
+    Facts { subject: subject(root), ..facts(root, alert) }
+}
+
+fn facts_of_one<'a>(root: Value<'a, 'a>, alert: Value<'a, 'a>) -> Facts<'a> {
+    let labels = member(alert, "labels");
+    let key = labels.and_then(|labels| key_of_one(member(root, "groupKey"), labels).ok()).unwrap_or("");
+    Facts { subject: Cow::Borrowed(cut(key, 256)), ..facts(root, alert) }
+}
+
+fn facts<'a>(root: Value<'a, 'a>, alert: Value<'a, 'a>) -> Facts<'a> {
+    let labels = member(alert, "labels");
+    let severity = labels.map_or("", |labels| text(labels, "severity"));
+    Facts {
+        subject: Cow::Borrowed(""),
+        title: title(labels, root),
+        text: Cow::Borrowed(cut(summary(alert, root), TEXT_BYTES_MAX)),
+        severity: Cow::Borrowed(cut(severity, 64)),
+        link: Cow::Borrowed(https(text(alert, "generatorURL"))),
+        author: Cow::Borrowed(""),
+    }
+}
+
 /// A body names its whole group unless it says that some alerts were cut off.
-fn coverage(root: Value<'_, '_>) -> Coverage {
-    match member(root, "truncatedAlerts").map(|cut_off| cut_off.as_u64()) {
+fn coverage(cut_off: Option<Value<'_, '_>>) -> Coverage {
+    match cut_off.map(|cut_off| cut_off.as_u64()) {
         None | Some(Some(0)) => Coverage::Whole,
         Some(_) => Coverage::Part,
     }
-}
-
-fn state_of(alert: Value<'_, '_>, index: usize) -> Result<State, Refusal> {
-    if member(alert, "labels").and_then(ValueIntoObject::into_object).is_none() {
-        return Err(Refusal::field(format!("alerts[{index}].labels"), "an object"));
-    }
-    match text(alert, "status") {
-        "firing" => Ok(State::Firing),
-        "resolved" => Ok(State::Resolved),
-        _ => Err(Refusal::field(format!("alerts[{index}].status"), "\"firing\" or \"resolved\"")),
-    }
-}
-
-fn entity(key: &HashKey, alert: Value<'_, '_>) -> Fingerprint {
-    let fingerprint = text(alert, "fingerprint");
-    if !fingerprint.is_empty() {
-        return key.fingerprint(&[fingerprint.as_bytes()]);
-    }
-    let mut hasher = key.hasher();
-    for (name, value) in member(alert, "labels").and_then(ValueIntoObject::into_object).iter().flatten() {
-        hasher.part(name.as_bytes());
-        hasher.part(string(value).unwrap_or("").as_bytes());
-    }
-    hasher.finish()
 }
 
 /// Long keys keep their beginning, for people, and end in their hash, for difference.
@@ -247,7 +305,7 @@ mod tests {
         let mut seen = Vec::new();
         let record = Record { payload: Some(payload.as_bytes()), headers: &[] };
         Decoder::new(HashKey::new([1; 16])).decode(&Format::Alertmanager, record, &mut |event| {
-            let facts = &event.facts;
+            let facts = event.facts();
             seen.push((
                 event.state,
                 event.urgency,

@@ -21,7 +21,7 @@ use super::identity::HashKey;
 use super::json::{Fields, Scratch, member, scalar, string, text};
 use super::path::Path;
 use super::screen::{Need, Needs, Screen};
-use super::{Coverage, Event, Facts, Kind, State, TEXT_BYTES_MAX, Timestamp, Urgency, cut};
+use super::{Coverage, Event, Facts, Kind, State, TEXT_BYTES_MAX, Telling, Timestamp, Urgency, cut};
 
 const HEADER_PREFIX: &str = "ce_";
 const ATTRIBUTES_MAX: usize = 64;
@@ -240,14 +240,14 @@ fn event<'a>(key: &HashKey, kind: Kind, at: Attributes<'a>, said: Cow<'a, str>, 
         since: Timestamp::parse_rfc3339(at.time),
         conversation: Cow::Owned(conversation_key(key, conversation.trim_end()).into_owned()),
         coverage: Coverage::Part,
-        facts: Facts {
+        telling: Telling::Told(Facts {
             subject: Cow::Borrowed(cut(about, 256)),
             title: Cow::Borrowed(cut(at.kind, 256)),
             text: said,
             severity: bounded(severity, 64),
             link: link.map_or(Cow::Borrowed(""), |link| Cow::Owned(https(&link).to_owned())),
             author: bounded(author, 256),
-        },
+        }),
         fields,
     }
 }
@@ -296,7 +296,7 @@ mod tests {
         let mut seen = Vec::new();
         let record = Record { payload: payload.map(str::as_bytes), headers };
         Decoder::new(HashKey::new([1; 16])).decode(&Format::CloudEvents { kind }, record, &mut |event| {
-            let facts = (event.facts.title.to_string(), event.facts.text.to_string());
+            let facts = (event.facts().title.to_string(), event.facts().text.to_string());
             seen.push((event.identity, event.conversation.to_string(), facts.0, facts.1, event.state));
         })?;
         Ok(seen)

@@ -18,7 +18,7 @@ use super::identity::HashKey;
 use super::json::{Fields, member, scalar, text};
 use super::path::{Found, Path};
 use super::screen::Needs;
-use super::{Coverage, Event, Facts, State, Timestamp, Urgency};
+use super::{Coverage, Event, Facts, State, Telling, Timestamp, Urgency};
 
 /// How a source reads rows; pointers are followed from the row.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -209,14 +209,14 @@ impl<'a> Change<'a> {
             since: at.and_then(scalar).and_then(|at| Timestamp::parse_loose(&at)),
             conversation: Cow::Owned(conversation_key(key, &named).into_owned()),
             coverage: Coverage::Part,
-            facts: Facts {
+            telling: Telling::Told(Facts {
                 subject: bounded(title.clone(), 256),
                 title: bounded(title, 256),
                 text: Cow::Owned(self.told()),
                 severity: Cow::Borrowed(""),
                 link: Cow::Borrowed(""),
                 author: Cow::Borrowed(""),
-            },
+            }),
             fields: Fields {
                 root: Some(root),
                 element: Some(self.envelope),
@@ -302,7 +302,7 @@ mod tests {
         let record = Record { payload: payload.map(str::as_bytes), headers: &[] };
         let format = Format::Debezium(Box::new(table(snapshot)));
         Decoder::new(HashKey::new([1; 16])).decode(&format, record, &mut |event| {
-            let (title, text) = (event.facts.title.to_string(), event.facts.text.to_string());
+            let (title, text) = (event.facts().title.to_string(), event.facts().text.to_string());
             seen.push((event.identity, event.conversation.to_string(), title, text));
         })?;
         Ok(seen)

@@ -14,9 +14,7 @@
 //! entities in a snapshot.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
 use std::fmt;
-use std::hash::{BuildHasher, RandomState};
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -24,10 +22,10 @@ use thiserror::Error;
 use super::{Facts, Fingerprint, State, Timestamp, Urgency};
 
 /// The version that is written.
-const VERSION: u8 = 2;
+pub(super) const VERSION: u8 = 2;
 /// Its predecessor, which is read as well.
 const VERSION_BEFORE: u8 = 1;
-const KIND_FRAME: u8 = 1;
+pub(super) const KIND_FRAME: u8 = 1;
 const KIND_LESSON: u8 = 2;
 const KIND_RETURNED: u8 = 3;
 
@@ -194,13 +192,13 @@ pub enum LedgerError {
 }
 
 #[derive(Debug, Serialize, Deserialize)]
-struct Header<'a> {
-    lane: &'a str,
-    topic: &'a str,
-    topic_id: TopicId,
-    partition: i32,
-    course: Course,
-    observations: u32,
+pub(super) struct Header<'a> {
+    pub lane: &'a str,
+    pub topic: &'a str,
+    pub topic_id: TopicId,
+    pub partition: i32,
+    pub course: Course,
+    pub observations: u32,
 }
 
 /// The header of version 1.
@@ -304,91 +302,9 @@ pub fn write_returned(returned: &Returned<'_>) -> Vec<u8> {
     postcard::to_extend(returned, vec![VERSION, KIND_RETURNED]).expect("a Vec takes everything")
 }
 
-/// Collects what one lane hears from one source partition until it is sealed as a frame.
-#[derive(Debug, Default)]
-pub struct FrameBuilder {
-    topic_id: TopicId,
-    course: Course,
-    body: Vec<u8>,
-    observations: u32,
-    drops: Vec<Drops<'static>>,
-    /// Where in `drops` a conversation stands, by hash; a collision only costs a second entry.
-    by_conversation: HashMap<u64, usize>,
-    hashing: RandomState,
-    dropped: u32,
-    snapshots: Vec<Snapshot<'static>>,
-    snapshot_bytes: usize,
-}
-
-impl FrameBuilder {
-    /// For a partition of a topic with this id.
-    pub fn of(topic_id: TopicId, course: Course) -> Self {
-        Self { topic_id, course, ..Self::default() }
-    }
-
-    pub fn push(&mut self, observation: &Observation<'_>) {
-        let body = std::mem::take(&mut self.body);
-        self.body = postcard::to_extend(observation, body).expect("a Vec takes everything");
-        self.observations += 1;
-    }
-
-    /// Notes an observation that is left out because the lane has just been told the same.
-    pub fn drop_duplicate(&mut self, route: &str, conversation: &str, position: Position) {
-        self.dropped += 1;
-        let hash = self.hashing.hash_one((route, conversation));
-        let slot = *self.by_conversation.entry(hash).or_insert(self.drops.len());
-        let known = self.drops.get_mut(slot).filter(|drops| drops.conversation == conversation && drops.route == route);
-        if let Some(drops) = known {
-            return drops.positions.push(position);
-        }
-        let (route, conversation) = (Cow::Owned(route.to_owned()), Cow::Owned(conversation.to_owned()));
-        self.drops.push(Drops { route, conversation, positions: vec![position] });
-    }
-
-    /// Adds a snapshot, after the observations of its record.
-    pub fn snapshot(&mut self, snapshot: Snapshot<'static>) {
-        debug_assert!(snapshot.entities.len() <= SNAPSHOT_ENTITIES_MAX, "the caller keeps the bound");
-        self.snapshot_bytes += snapshot.entities.len() * size_of::<Fingerprint>() + snapshot.conversation.len();
-        self.snapshots.push(snapshot);
-    }
-
-    pub const fn is_empty(&self) -> bool {
-        self.observations == 0 && self.dropped == 0
-    }
-
-    /// About how many bytes the frame will have.
-    pub const fn bytes(&self) -> usize {
-        self.body.len() + self.dropped as usize * 4 + self.snapshot_bytes
-    }
-
-    /// How many observations and drops it holds.
-    pub const fn items(&self) -> u32 {
-        self.observations + self.dropped
-    }
-
-    /// The frame as a ledger record; the builder is empty afterwards and keeps its buffers.
-    pub fn seal(&mut self, lane: &str, topic: &str, partition: i32, into: &mut Vec<u8>) {
-        into.clear();
-        into.extend([VERSION, KIND_FRAME]);
-        let Self { topic_id, course, observations, .. } = *self;
-        let header = Header { lane, topic, topic_id, partition, course, observations };
-        let written = postcard::to_extend(&header, std::mem::take(into)).expect("a Vec takes everything");
-        *into = written;
-        into.extend_from_slice(&self.body);
-        let written = postcard::to_extend(&(&self.drops, &self.snapshots), std::mem::take(into));
-        *into = written.expect("a Vec takes everything");
-        self.body.clear();
-        self.snapshots.clear();
-        self.snapshot_bytes = 0;
-        self.drops.clear();
-        self.by_conversation.clear();
-        self.observations = 0;
-        self.dropped = 0;
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::FrameBuilder;
     use super::*;
 
     fn observation(offset: i64) -> Observation<'static> {

@@ -10,11 +10,11 @@ use std::borrow::Cow;
 use simd_json::prelude::ValueIntoObject;
 use simd_json::tape::Value;
 
-use super::alertmanager::{each, https};
+use super::alertmanager::{each, facts_in_group, https};
 use super::decode::Refusal;
 use super::identity::HashKey;
 use super::json::{member, scalar, text};
-use super::{Event, TEXT_BYTES_MAX, cut};
+use super::{Event, Facts, TEXT_BYTES_MAX, Telling, cut};
 
 /// Where an alert can be looked at, best first.
 const LINKS: [&str; 3] = ["panelURL", "dashboardURL", "generatorURL"];
@@ -24,16 +24,19 @@ const VALUES_BYTES_MAX: usize = 256;
 
 pub(super) fn decode(key: &HashKey, root: Value<'_, '_>, emit: &mut dyn FnMut(&Event<'_>)) -> Result<usize, Refusal> {
     each(key, root, |mut event, alert| {
-        event.facts.link = Cow::Borrowed(link(alert));
-        if event.facts.text.is_empty() {
-            event.facts.text = measured(alert);
-        }
+        event.telling = Telling::Untold { root, element: alert, tell: facts };
         let [labels, annotations, _] = event.fields.scopes;
         // An alert's own members before the body's: both have a status.
         event.fields.scopes = [labels, annotations, Some(alert)];
         event.fields.element = Some(alert);
         emit(&event);
     })
+}
+
+fn facts<'a>(root: Value<'a, 'a>, alert: Value<'a, 'a>) -> Facts<'a> {
+    let facts = facts_in_group(root, alert);
+    let text = if facts.text.is_empty() { measured(alert) } else { facts.text };
+    Facts { link: Cow::Borrowed(link(alert)), text, ..facts }
 }
 
 fn link<'a>(alert: Value<'a, 'a>) -> &'a str {
@@ -75,7 +78,7 @@ mod tests {
         let mut seen = Vec::new();
         let record = Record { payload: Some(payload.as_bytes()), headers: &[] };
         Decoder::new(HashKey::new([1; 16])).decode(&Format::Grafana, record, &mut |event| {
-            let facts = &event.facts;
+            let facts = event.facts();
             seen.push((event.state, facts.title.to_string(), facts.text.to_string(), facts.link.to_string()));
         })?;
         Ok(seen)

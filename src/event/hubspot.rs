@@ -17,7 +17,7 @@ use super::decode::{EVENTS_PER_RECORD_MAX, Refusal};
 use super::identity::HashKey;
 use super::json::{Fields, member, scalar, text};
 use super::screen::Needs;
-use super::{Coverage, Event, Facts, State, TEXT_BYTES_MAX, Timestamp, Urgency};
+use super::{Coverage, Event, Facts, State, TEXT_BYTES_MAX, Telling, Timestamp, Urgency};
 
 /// Ids of object types that have pages of their own, as HubSpot numbers them.
 const TYPE_IDS: [(&str, &str); 4] = [("contact", "0-1"), ("company", "0-2"), ("deal", "0-3"), ("ticket", "0-5")];
@@ -116,14 +116,14 @@ impl<'a> Change<'a> {
                 conversation_key(key, &format!("{portal}/{}/{}", self.object, self.id)).into_owned(),
             ),
             coverage: Coverage::Part,
-            facts: Facts {
+            telling: Telling::Told(Facts {
                 subject: bounded(Cow::Owned(named.clone()), 256),
                 title: bounded(Cow::Owned(named), 256),
                 text: bounded(self.told(), TEXT_BYTES_MAX),
                 severity: Cow::Borrowed(""),
                 link: Cow::Owned(self.link(&portal)),
                 author: Cow::Borrowed(""),
-            },
+            }),
             fields: Fields {
                 root: Some(root),
                 element: Some(self.value),
@@ -187,7 +187,7 @@ mod tests {
         let mut seen = Vec::new();
         let record = Record { payload: Some(payload.as_bytes()), headers: &[] };
         Decoder::new(HashKey::new([1; 16])).decode(&Format::HubSpot, record, &mut |event| {
-            let (text, link) = (event.facts.text.to_string(), event.facts.link.to_string());
+            let (text, link) = (event.facts().text.to_string(), event.facts().link.to_string());
             seen.push((event.identity, event.conversation.to_string(), text, link));
         })?;
         Ok(seen)

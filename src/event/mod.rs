@@ -12,6 +12,7 @@ mod cloudevents;
 mod debezium;
 mod decode;
 pub mod frame;
+mod framing;
 mod grafana;
 mod hubspot;
 mod identity;
@@ -28,10 +29,12 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use simd_json::tape::Value;
 
 pub use debezium::{SnapshotRows, Table};
 pub use decode::{Decoder, EVENTS_PER_RECORD_MAX, Handling, Record, Refusal};
-pub use frame::{Course, Frame, FrameBuilder, Observation, Position, Snapshot, TopicId};
+pub use frame::{Course, Frame, Observation, Position, Snapshot, TopicId};
+pub use framing::FrameBuilder;
 pub use identity::{Fingerprint, HashKey};
 pub use json::Fields;
 pub use opened::Compression;
@@ -190,9 +193,28 @@ pub struct Event<'a> {
     pub conversation: Cow<'a, str>,
     /// The same for all events of one record.
     pub coverage: Coverage,
-    pub facts: Facts<'a>,
+    pub telling: Telling<'a>,
     /// Where conditions look fields up.
     pub fields: Fields<'a>,
+}
+
+impl Event<'_> {
+    /// What a message may show of it; put together now.
+    pub fn facts(&self) -> Facts<'_> {
+        match &self.telling {
+            Telling::Told(facts) => facts.clone(),
+            Telling::Untold { root, element, tell } => tell(*root, *element),
+        }
+    }
+}
+
+/// Where the facts of an event come from. Most events are repeats, and nobody asks for theirs.
+#[derive(Clone, Debug)]
+pub enum Telling<'a> {
+    /// They are at hand.
+    Told(Facts<'a>),
+    /// They are put together of the record and the event's part of it.
+    Untold { root: Value<'a, 'a>, element: Value<'a, 'a>, tell: for<'t> fn(Value<'t, 't>, Value<'t, 't>) -> Facts<'t> },
 }
 
 /// What a message may show of an event.

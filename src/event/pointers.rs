@@ -18,7 +18,7 @@ use super::json::Fields;
 use super::path::Path;
 use super::place::{Ground, Place};
 use super::screen::Needs;
-use super::{Coverage, Event, Facts, Kind, State, Urgency};
+use super::{Coverage, Event, Facts, Kind, State, Telling, Urgency};
 
 /// What isn't found in an event is looked up in its record, member by member: events times members.
 const LOOK_UPS_MAX: usize = 10_000_000;
@@ -176,14 +176,14 @@ fn event<'a>(
         since: at.time.as_ref().map(|time| time.time(ground)).transpose()?.flatten(),
         conversation: Cow::Owned(conversation_key(key, &conversation).into_owned()),
         coverage: Coverage::Part,
-        facts: Facts {
+        telling: Telling::Told(Facts {
             subject: bounded(if subject.is_empty() { called } else { subject }, 256),
             title: bounded(if title.is_empty() { about } else { title }, 256),
             text: optional(&at.text)?,
             severity: bounded(severity, 64),
             link: Cow::Owned(https(&optional(&at.link)?).to_owned()),
             author: bounded(optional(&at.author)?, 256),
-        },
+        }),
         fields: Fields {
             root: Some(ground.root),
             element,
@@ -251,7 +251,7 @@ mod tests {
         let record = Record { payload: Some(payload.as_bytes()), headers: &[] };
         let format = Format::Json(Box::new(pointers));
         let count = Decoder::new(HashKey::new([1; 16])).decode(&format, record, &mut |event| {
-            let Facts { title, text, .. } = event.facts.clone();
+            let Facts { title, text, .. } = event.facts();
             let since = event.since.map(super::super::Timestamp::as_secs);
             seen.push((event.state, event.conversation.to_string(), title.into(), text.into(), since));
         })?;

@@ -178,7 +178,7 @@ impl<'c> Stage<'c> {
             record: place,
             index: event.index,
             state: word(event.state),
-            title: event.facts.title.to_string(),
+            title: event.facts().title.to_string(),
             identity: event.identity.to_string(),
             routes,
         }

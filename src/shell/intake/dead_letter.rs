@@ -5,9 +5,10 @@
 //! its SHA-256 and its first bytes. A record that was replayed and fails again is known as the same: its attempts add up,
 //! and its first failure stays.
 
-use rdkafka::message::{BorrowedMessage, Headers, Message, OwnedHeaders};
+use rdkafka::message::{Header, OwnedHeaders};
 
 use crate::event::{Timestamp, cut};
+use crate::shell::kafka::Fetched;
 use crate::shell::letters::headers::{
     AT, ATTEMPTS, CONTENT, ERROR, FIRST_FAILURE_AT, KIND, LETTER_VERSION, PREFIX, REASON, SOURCE_FORMAT, SOURCE_INDEX,
     SOURCE_OFFSET, SOURCE_PARTITION, SOURCE_TIMESTAMP, SOURCE_TOPIC, VERSION, WRITTEN_BY, with, written,
@@ -41,29 +42,32 @@ pub struct Failure<'a> {
     pub now: Timestamp,
 }
 
+/// A record's own headers.
+type Own<'h> = [(&'h str, Option<&'h [u8]>)];
+
 /// Makes a letter of `record`; the topic takes values of at most `message_bytes_max`.
-pub fn letter<'a>(record: &'a BorrowedMessage<'_>, failure: &Failure<'_>, message_bytes_max: usize) -> Letter<'a> {
+pub fn letter<'a>(record: &Fetched<'a>, own: &Own<'_>, failure: &Failure<'_>, message_bytes_max: usize) -> Letter<'a> {
     let payload = record.payload();
-    let own = record.headers().map_or(0, |headers| headers.iter().map(|header| weight(&header)).sum());
+    let own_bytes: usize = own.iter().map(|(name, value)| name.len() + value.map_or(0, <[u8]>::len)).sum();
     let key = record.key().map_or(0, <[u8]>::len);
-    let bytes = payload.map_or(0, <[u8]>::len) + key + own + OVERHEAD_BYTES;
-    let whole = bytes <= message_bytes_max && key <= KEY_BYTES_MAX && own <= HEADERS_BYTES_MAX;
+    let bytes = payload.map_or(0, <[u8]>::len) + key + own_bytes + OVERHEAD_BYTES;
+    let whole = bytes <= message_bytes_max && key <= KEY_BYTES_MAX && own_bytes <= HEADERS_BYTES_MAX;
     if !whole {
         let reference = Reference::of(payload.unwrap_or_default());
         let value = reference.at(record.topic(), record.partition(), record.offset()).written();
-        return Letter { headers: ours(record, failure, "reference"), key: None, value: Some(value) };
+        return Letter { headers: ours(record, own, failure, "reference"), key: None, value: Some(value) };
     }
-    let headers = with_own(ours(record, failure, "whole"), record);
+    let headers = with_own(ours(record, own, failure, "whole"), own);
     Letter { headers, key: record.key(), value: payload.map(<[u8]>::to_vec) }
 }
 
-fn ours(record: &BorrowedMessage<'_>, failure: &Failure<'_>, content: &str) -> OwnedHeaders {
-    let borrowed: Vec<(&str, &[u8])> = own(record).map(|(key, value)| (key, value.unwrap_or_default())).collect();
+fn ours(record: &Fetched<'_>, own: &Own<'_>, failure: &Failure<'_>, content: &str) -> OwnedHeaders {
+    let borrowed: Vec<(&str, &[u8])> = own.iter().map(|(name, value)| (*name, value.unwrap_or_default())).collect();
     let replaying = Replaying::of(&borrowed);
     let first = replaying.as_ref().and_then(|replaying| replaying.first_failure_at).unwrap_or(failure.now);
     let attempts = replaying.as_ref().map_or(0, |replaying| replaying.attempts).saturating_add(1).to_string();
     let at = replaying.and_then(|replaying| replaying.at).map(Timestamp::as_millis);
-    let own_at = || record.timestamp().to_millis().and_then(|millis| u64::try_from(millis).ok());
+    let own_at = || record.timestamp().and_then(|millis| u64::try_from(millis).ok());
     let timestamp = at.or_else(own_at).unwrap_or(0).to_string();
     let (now, first) = (failure.now.as_millis().to_string(), first.as_millis().to_string());
     let (partition, offset) = (record.partition().to_string(), record.offset().to_string());
@@ -86,19 +90,7 @@ fn ours(record: &BorrowedMessage<'_>, failure: &Failure<'_>, content: &str) -> O
     with(headers, [(SOURCE_INDEX, &*failure.events.to_string())])
 }
 
-fn own<'r>(record: &'r BorrowedMessage<'_>) -> impl Iterator<Item = (&'r str, Option<&'r [u8]>)> {
-    let headers = record.headers();
-    let count = headers.map_or(0, |headers| headers.count());
-    (0..count)
-        .filter_map(move |place| headers.map(|headers| headers.get(place)))
-        .map(|header| (header.key, header.value))
-}
-
-fn with_own(headers: OwnedHeaders, record: &BorrowedMessage<'_>) -> OwnedHeaders {
-    let kept = record.headers().into_iter().flat_map(|own| own.iter()).filter(|own| !own.key.starts_with(PREFIX));
-    kept.fold(headers, OwnedHeaders::insert)
-}
-
-fn weight(header: &rdkafka::message::Header<'_, &[u8]>) -> usize {
-    header.key.len() + header.value.map_or(0, <[u8]>::len)
+fn with_own(headers: OwnedHeaders, own: &Own<'_>) -> OwnedHeaders {
+    let kept = own.iter().filter(|(name, _)| !name.starts_with(PREFIX));
+    kept.fold(headers, |headers, (key, value)| headers.insert(Header { key, value: *value }))
 }

@@ -4,10 +4,7 @@
 //! void, and one that an operator has set (no metadata of ours) is known for what it is. While we read, a partition whose
 //! offsets suddenly go back, or whose topic has another id, begins again from its beginning.
 
-use std::collections::BTreeMap;
-
 use crate::event::{Course, TopicId};
-use crate::shell::kafka::Partition;
 
 /// What our commits begin their metadata with.
 const NOTE: &str = "topic-id=";
@@ -64,50 +61,20 @@ pub fn begin(id: TopicId, committed: Committed<'_>) -> Begin {
     if same { Begin::At { offset, course: Course::Onward } } else { Begin::Anew }
 }
 
-/// All partitions that are being read.
-#[derive(Debug, Default)]
-pub struct Footings(BTreeMap<Partition, Footing>);
-
-impl Footings {
-    pub fn set(&mut self, partition: Partition, footing: Footing) {
-        self.0.insert(partition, footing);
-    }
-
-    /// Nothing is known of what isn't ours.
-    pub fn of(&self, partition: &Partition) -> Footing {
-        self.0.get(partition).copied().unwrap_or_default()
-    }
-
+impl Footing {
     /// Notes that a record is about to be read.
-    pub fn step(&mut self, partition: &Partition, offset: i64) -> Step {
-        let Some(footing) = self.0.get_mut(partition) else { return Step::Onward };
-        if footing.next.is_some_and(|next| offset < next) {
+    pub fn step(&mut self, offset: i64) -> Step {
+        if self.next.is_some_and(|next| offset < next) {
             return Step::Back;
         }
-        footing.next = Some(offset + 1);
+        self.next = Some(offset + 1);
         Step::Onward
     }
+}
 
-    pub fn forget(&mut self, partitions: &[Partition]) {
-        self.0.retain(|partition, _| !partitions.contains(partition));
-    }
-
-    /// The topics that are being read, each once.
-    pub fn topics(&self) -> Vec<&str> {
-        let mut topics: Vec<&str> = self.0.keys().map(|partition| &*partition.topic).collect();
-        topics.dedup();
-        topics
-    }
-
-    /// Partitions whose topic has another id by now. A topic that is gone is left to the group.
-    pub fn outlived(&self, ids: &BTreeMap<Box<str>, TopicId>) -> Vec<(Partition, TopicId)> {
-        let other = |(partition, footing): (&Partition, &Footing)| {
-            let id = *ids.get(&partition.topic)?;
-            let differs = id.is_known() && footing.id.is_known() && id != footing.id;
-            differs.then(|| (partition.clone(), id))
-        };
-        self.0.iter().filter_map(other).collect()
-    }
+/// Does a topic with this id stand where one with that id stood?
+pub fn outlives(id: TopicId, former: TopicId) -> bool {
+    id.is_known() && former.is_known() && id != former
 }
 
 #[cfg(test)]
@@ -116,10 +83,6 @@ mod tests {
 
     const ID: TopicId = TopicId::from_u128(7);
     const OTHER: TopicId = TopicId::from_u128(8);
-
-    fn partition(number: i32) -> Partition {
-        Partition { topic: "t".into(), number }
-    }
 
     #[test]
     fn a_commit_counts_for_the_life_of_the_topic_that_it_names() {
@@ -143,26 +106,8 @@ mod tests {
 
     #[test]
     fn a_step_back_is_noticed_and_changes_nothing() {
-        let mut footings = Footings::default();
-        footings.set(partition(0), Footing { id: ID, ..Footing::default() });
-        let steps = [5, 6, 9, 8, 10].map(|offset| footings.step(&partition(0), offset));
+        let mut footing = Footing { id: ID, ..Footing::default() };
+        let steps = [5, 6, 9, 8, 10].map(|offset| footing.step(offset));
         assert_eq!(steps, [Step::Onward, Step::Onward, Step::Onward, Step::Back, Step::Onward]);
-        assert_eq!(footings.step(&partition(1), 0), Step::Onward, "what isn't ours is somebody else's");
-    }
-
-    #[test]
-    fn a_topic_with_another_id_has_outlived_its_footing_but_one_that_is_gone_has_not() {
-        let mut footings = Footings::default();
-        for number in 0..2 {
-            footings.set(partition(number), Footing { id: ID, ..Footing::default() });
-        }
-        let ids = |id| BTreeMap::from([("t".into(), id)]);
-        assert_eq!(footings.topics(), ["t"]);
-        assert_eq!(footings.outlived(&ids(OTHER)), [(partition(0), OTHER), (partition(1), OTHER)]);
-        for known in [ids(ID), ids(TopicId::UNKNOWN), BTreeMap::new()] {
-            assert_eq!(footings.outlived(&known), [], "{known:?}");
-        }
-        footings.forget(&[partition(0), partition(1)]);
-        assert_eq!(footings.topics().len(), 0);
     }
 }

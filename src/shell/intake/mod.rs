@@ -1,7 +1,7 @@
 //! The intake: source topics in, frames on the ledger out.
 //!
-//! Any number of threads and instances share one consumer group. Each thread reads, decodes in place, routes, leaves out what
-//! it has just sent, and writes frames; what it can't handle becomes a dead letter. Offsets are committed after every write
+//! Any number of threads and instances share one consumer group. Each thread reads in batches, decodes in place, routes, leaves
+//! out what it has just sent, and writes frames; what it can't handle becomes a dead letter. Offsets are committed after every write
 //! of their cycle has been acknowledged, never before: at least once, and the lane's marks make it exactly once. Frames are
 //! sealed at once when nothing more is waiting to be read, and otherwise when they are large or old enough. Frames and commits
 //! name their topic's id: one that is deleted and created again is read from its beginning, and said so (`footing`).
@@ -13,6 +13,7 @@ mod cache;
 mod cycle;
 mod dead_letter;
 mod footing;
+mod held;
 mod reading;
 mod starting;
 mod whole;
@@ -24,21 +25,21 @@ use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::Message as _;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use super::clock::{self, Deadline};
-use super::kafka::{GroupContext, GroupEvent, Names, Partition, group_config, producer_config};
+use super::kafka::{Batches, Fetched, GroupContext, GroupEvent, Names, Partition, group_config, producer_config};
 use super::readiness::{Gate, ReadyState};
 use crate::config;
-use crate::event::{Course, Decoder, FrameBuilder, HashKey, TopicId};
+use crate::event::{Course, Decoder, HashKey, Timestamp, TopicId};
 use crate::route::{self, RouteHash, Source};
 use crate::telemetry::{Telemetry, sources};
 use cache::Cache;
 use cycle::{Ack, Acks, Cycle, Cycles};
-use footing::{Footing, Footings, Step, note};
-use reading::{Next, Reading, write};
+use footing::{Footing, Step, note};
+use held::{FrameMax, Holdings, Spare};
+use reading::{FRAME_ITEMS_MAX, Reading, write};
 use whole::Whole;
 
 /// Writes under way at most; then reading waits.
@@ -55,6 +56,9 @@ const TOPICS_INTERVAL: Duration = Duration::from_secs(10);
 
 /// How often assigned partitions that could not begin are tried again.
 const RETRY_INTERVAL: Duration = Duration::from_millis(500);
+
+/// How often partitions are put on our queue again: one that is stopped and begins anew may have lost its way there.
+const FORWARD_INTERVAL: Duration = Duration::from_secs(1);
 
 /// How long a leaving member waits for its writes.
 const LEAVE_WAIT: Duration = Duration::from_secs(2);
@@ -75,6 +79,15 @@ pub struct Plan {
     pub gate: Arc<Gate>,
 }
 
+/// What a turn has read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Progress {
+    Nothing,
+    Read,
+    /// A frame has reached its size.
+    Full,
+}
+
 /// Reads until told to stop; returns when everything it has read is written and committed, or the deadline has passed.
 pub fn run(plan: Plan, stop: &AtomicBool) -> Result<(), KafkaError> {
     let mut member = Member::join(plan)?;
@@ -92,36 +105,44 @@ pub fn run(plan: Plan, stop: &AtomicBool) -> Result<(), KafkaError> {
     Ok(())
 }
 
-/// Frames in the making: of one source partition for one lane, in order; all but the last are full.
-type Frames = BTreeMap<(Partition, Box<str>), Vec<FrameBuilder>>;
-
-/// A rule with its hash and its lane's ledger partition.
+/// A rule with its hash and its lane.
 struct Planned {
     hash: RouteHash,
-    ledger_partition: i32,
+    /// Its lane's place among all lanes.
+    lane: usize,
     /// Its place among all routes.
     hits: usize,
+}
+
+/// Where a lane's frames go.
+struct PlannedLane {
+    name: Box<str>,
+    ledger_partition: i32,
 }
 
 struct Member {
     plan: Plan,
     rules: Vec<Vec<Planned>>,
-    consumer: BaseConsumer<GroupContext>,
+    lanes: Vec<PlannedLane>,
+    consumer: Arc<BaseConsumer<GroupContext>>,
+    batches: Batches<GroupContext>,
     producer: BaseProducer<Acks>,
     decoder: Decoder,
     cache: Cache,
     whole: Whole,
-    frames: Frames,
+    frame_max: FrameMax,
+    spare: Spare,
     /// What is being read now.
     cycle: Cycle,
     cycles: Cycles,
     sealed_at: Instant,
     committed_at: Instant,
     uncommitted: Cycle,
-    footings: Footings,
+    holdings: Holdings,
     /// Assigned, and Kafka has not yet said where to begin.
     waiting: Vec<Partition>,
     looked_at: Instant,
+    forwarded_at: Instant,
     buffer: Vec<u8>,
 }
 
@@ -130,36 +151,48 @@ impl Member {
         let mut consumer_config = group_config(&plan.kafka, &plan.names.intake_group, &plan.member);
         consumer_config.set("fetch.message.max.bytes", "4194304");
         let consumer: BaseConsumer<GroupContext> = consumer_config.create_with_context(GroupContext::default())?;
+        let consumer = Arc::new(consumer);
         let producer: BaseProducer<Acks> = producer_config(&plan.kafka).create_with_context(Acks::default())?;
         let topics: Vec<&str> = plan.sources.iter().map(|source| &*source.topic).collect();
         consumer.subscribe(&topics)?;
         plan.gate.set(ReadyState::Starting("joining the intake group"));
         let routes = route::names(&plan.sources);
         plan.telemetry.name_routes(&routes);
+        let mut lanes: Vec<PlannedLane> = Vec::new();
+        for rule in plan.sources.iter().flat_map(|source| &source.rules) {
+            if !lanes.iter().any(|lane| lane.name == rule.lane) {
+                let ledger_partition = plan.lanes.get(&rule.lane).copied().unwrap_or(0);
+                lanes.push(PlannedLane { name: rule.lane.clone(), ledger_partition });
+            }
+        }
         let planned = |source: &Source| {
             let planned = |rule: &crate::route::Rule| Planned {
                 hash: rule.hash(&plan.hash_key),
-                ledger_partition: plan.lanes.get(&rule.lane).copied().unwrap_or(0),
+                lane: lanes.iter().position(|lane| lane.name == rule.lane).expect("it is among them"),
                 hits: routes.iter().position(|name| *name == rule.name).expect("its name is among them"),
             };
             source.rules.iter().map(planned).collect()
         };
         Ok(Self {
             rules: plan.sources.iter().map(planned).collect(),
+            batches: Batches::of(Arc::clone(&consumer))?,
             consumer,
             producer,
             decoder: Decoder::new(plan.hash_key.clone()),
             whole: Whole::default(),
             cache: Cache::new(plan.intake.dedupe_horizon, plan.intake.dedupe_keys_max),
-            frames: Frames::new(),
+            frame_max: FrameMax { bytes: plan.intake.frame_bytes_max, items: FRAME_ITEMS_MAX },
+            spare: Spare::default(),
             cycle: Cycle::default(),
             cycles: Cycles::default(),
             sealed_at: clock::monotonic(),
             committed_at: clock::monotonic(),
             uncommitted: Cycle::default(),
-            footings: Footings::default(),
+            holdings: Holdings::default(),
             waiting: Vec::new(),
             looked_at: clock::monotonic(),
+            forwarded_at: clock::monotonic(),
+            lanes,
             buffer: Vec::new(),
             plan,
         })
@@ -172,102 +205,113 @@ impl Member {
             self.producer.poll(Duration::from_millis(5));
             return Ok(());
         }
-        let idle = !self.read_available();
+        self.poll_group();
+        let read = self.read(Duration::ZERO);
         let age = clock::monotonic().saturating_duration_since(self.sealed_at);
-        if idle || age >= self.plan.intake.frame_interval {
+        if read != Progress::Read || age >= self.plan.intake.frame_interval {
             self.seal();
         }
-        if idle {
+        if read == Progress::Nothing {
             self.wait();
         }
         Ok(())
     }
 
-    /// Reads until a frame is full or nothing more is there; false if there was nothing at all.
-    fn read_available(&mut self) -> bool {
-        let mut read = false;
-        for _ in 0..1_000 {
-            match self.next_record(Duration::ZERO) {
-                Next::Read => read = true,
-                Next::Full => return true,
-                Next::Nothing => return read,
-                Next::Back { partition, offset } => {
-                    self.went_back(partition, offset);
-                    return true;
-                }
-            }
-        }
-        true
-    }
-
     /// Nothing to read: wait for a record or an acknowledgement, whichever is due first.
     fn wait(&mut self) {
         let pending = self.cycles.unacknowledged() > 0 || !self.uncommitted.reached.is_empty();
-        let wait = if pending { Duration::from_millis(5) } else { IDLE_WAIT };
-        if let Next::Back { partition, offset } = self.next_record(wait) {
-            self.went_back(partition, offset);
+        self.read(if pending { Duration::from_millis(5) } else { IDLE_WAIT });
+    }
+
+    /// Reads one batch.
+    fn read(&mut self, wait: Duration) -> Progress {
+        let batch = self.batches.read(wait);
+        let now = clock::now();
+        let mut progress = if batch.is_empty() { Progress::Nothing } else { Progress::Read };
+        for record in batch.records() {
+            match record {
+                Ok(record) => progress = progress.max(self.take(now, &record)),
+                Err(error) => self.could_not_read(error),
+            }
+        }
+        drop(batch);
+        self.begin_again_where_offsets_went_back();
+        progress
+    }
+
+    /// What the group has to say. Records come by the batches; one that came this way would be lost if it weren't taken.
+    fn poll_group(&mut self) {
+        let consumer = Arc::clone(&self.consumer);
+        match consumer.poll(Duration::ZERO) {
+            Some(Ok(record)) => {
+                self.take(clock::now(), &Fetched::polled(&record));
+            }
+            Some(Err(error)) => self.could_not_read(error),
+            None => {}
         }
     }
 
-    fn next_record(&mut self, wait: Duration) -> Next {
-        let now = clock::now();
-        match self.consumer.poll(wait) {
-            Some(Ok(record)) => {
-                let partition = Partition { topic: record.topic().into(), number: record.partition() };
-                if self.footings.step(&partition, record.offset()) == Step::Back {
-                    return Next::Back { partition, offset: record.offset() };
-                }
-                let reading = Reading {
-                    plan: &self.plan,
-                    rules: &self.rules,
-                    producer: &self.producer,
-                    decoder: &mut self.decoder,
-                    cache: &mut self.cache,
-                    whole: &mut self.whole,
-                    key: &self.plan.hash_key,
-                    frames: &mut self.frames,
-                    cycle: &mut self.cycle,
-                    footing: self.footings.of(&partition),
-                    number: self.cycles.next_number(),
-                    full: false,
-                };
-                reading.take(now, partition, &record)
-            }
-            // such as a member that its group takes for another one: it will never read again, a new one will
-            Some(Err(error)) if self.consumer.client().fatal_error().is_some() => {
-                self.producer.context().fail(error);
-                Next::Nothing
-            }
-            Some(Err(error)) => {
-                if error.rdkafka_error_code() == Some(RDKafkaErrorCode::UnknownTopicOrPartition) {
-                    self.plan.gate.set(ReadyState::Starting("a source topic does not exist yet"));
-                }
-                tracing::warn!(%error, "reading source topics");
-                Next::Nothing
-            }
-            None => Next::Nothing,
+    /// Takes a record, unless its partition is somebody else's by now or its offsets went back.
+    fn take(&mut self, now: Timestamp, record: &Fetched<'_>) -> Progress {
+        let Some(held) = self.holdings.find(record.topic(), record.partition()) else { return Progress::Read };
+        if held.went_back_to.is_some() {
+            return Progress::Read;
         }
+        if held.footing.step(record.offset()) == Step::Back {
+            held.went_back_to = Some(record.offset());
+            return Progress::Read;
+        }
+        let reading = Reading {
+            plan: &self.plan,
+            rules: &self.rules,
+            producer: &self.producer,
+            decoder: &mut self.decoder,
+            cache: &mut self.cache,
+            whole: &mut self.whole,
+            held,
+            frame_max: self.frame_max,
+            spare: &mut self.spare,
+            cycle: &mut self.cycle,
+            number: self.cycles.next_number(),
+            progress: Progress::Read,
+        };
+        reading.take(now, record)
+    }
+
+    fn could_not_read(&self, error: KafkaError) {
+        // such as a member that its group takes for another one: it will never read again, a new one will
+        if self.consumer.client().fatal_error().is_some() {
+            return self.producer.context().fail(error);
+        }
+        if error.rdkafka_error_code() == Some(RDKafkaErrorCode::UnknownTopicOrPartition) {
+            self.plan.gate.set(ReadyState::Starting("a source topic does not exist yet"));
+        }
+        tracing::warn!(%error, "reading source topics");
     }
 
     /// Writes all frames; what was read since the last seal is a cycle now.
     fn seal(&mut self) {
         self.sealed_at = clock::monotonic();
-        if self.cycle.reached.is_empty() {
+        if !self.holdings.anything_is_read() {
             return;
         }
         let number = self.cycles.next_number();
-        for ((partition, lane), frames) in std::mem::take(&mut self.frames) {
-            for mut frame in frames {
-                frame.seal(&lane, &partition.topic, partition.number, &mut self.buffer);
-                let ledger_partition = self.plan.lanes.get(&lane).copied().unwrap_or(0);
+        for held in self.holdings.iter_mut() {
+            for (lane, mut frame) in held.take() {
+                let lane = &self.lanes[lane];
+                frame.seal(&lane.name, &held.partition.topic, held.partition.number, &mut self.buffer);
+                self.spare.put(frame);
                 let record = BaseRecord::with_opaque_to(&self.plan.names.ledger, Box::new(number))
-                    .partition(ledger_partition)
-                    .key(&*lane)
+                    .partition(lane.ledger_partition)
+                    .key(&*lane.name)
                     .payload(&self.buffer);
                 write(&self.producer, record);
                 self.cycle.writes += 1;
                 self.cycle.report.frames += 1;
                 self.cycle.report.frame_bytes += self.buffer.len() as u64;
+            }
+            if let Some(reached) = held.reached.take() {
+                self.cycle.reached.insert(held.partition.clone(), reached);
             }
         }
         self.cycles.seal(std::mem::take(&mut self.cycle));
@@ -301,7 +345,7 @@ impl Member {
             let added = offsets.add_partition_offset(&partition.topic, partition.number, Offset::Offset(*offset));
             added.unwrap_or_else(|error| tracing::warn!(%error, "an offset that can't be"));
             if let Some(mut element) = offsets.find_partition(&partition.topic, partition.number) {
-                element.set_metadata(note(self.footings.of(partition).id));
+                element.set_metadata(note(self.holdings.footing(partition).id));
             }
         }
         if offsets.count() > 0
@@ -329,7 +373,7 @@ impl Member {
     /// Reads assigned partitions from where they begin, or later, when Kafka says where that is.
     fn assign(&mut self, partitions: Vec<Partition>) {
         let sources = &self.plan.sources;
-        let began = starting::begin(&self.consumer, sources, &partitions, &mut self.footings);
+        let began = starting::begin(&self.consumer, &self.batches, sources, &partitions, &mut self.holdings);
         if let Err(error) = began {
             tracing::warn!(%error, "where source partitions begin is not known yet; trying again");
             self.plan.gate.set(ReadyState::Starting("reading committed offsets"));
@@ -341,6 +385,7 @@ impl Member {
 
     /// Now and then: partitions that still wait begin, and topics that were created anew begin again.
     fn look_after_topics(&mut self) {
+        self.forward();
         let since = clock::monotonic().saturating_duration_since(self.looked_at);
         let interval = if self.waiting.is_empty() { TOPICS_INTERVAL } else { RETRY_INTERVAL };
         if since < interval {
@@ -351,20 +396,39 @@ impl Member {
             let waiting = std::mem::take(&mut self.waiting);
             return self.assign(waiting);
         }
-        match starting::outlived(&self.consumer, &self.footings) {
+        match starting::outlived(&self.consumer, &self.holdings) {
             Ok(outlived) if outlived.is_empty() => {}
             Ok(outlived) => self.begin_anew(&outlived),
             Err(error) => tracing::debug!(%error, "topic ids could not be looked up"),
         }
     }
 
+    fn forward(&mut self) {
+        if clock::monotonic().saturating_duration_since(self.forwarded_at) < FORWARD_INTERVAL {
+            return;
+        }
+        self.forwarded_at = clock::monotonic();
+        for held in self.holdings.iter_mut() {
+            if let Err(error) = self.batches.add(&held.partition) {
+                tracing::error!(%error, "a source partition is not read");
+            }
+        }
+    }
+
+    fn begin_again_where_offsets_went_back(&mut self) {
+        let went_back = self.holdings.iter_mut().filter_map(|held| Some((held.partition.clone(), held.went_back_to?)));
+        for (partition, offset) in went_back.collect::<Vec<_>>() {
+            self.went_back(partition, offset);
+        }
+    }
+
     /// Offsets went back. Either the topic is another one by now, or its broker has lost what it had.
     fn went_back(&mut self, partition: Partition, offset: i64) {
-        let outlived = starting::outlived(&self.consumer, &self.footings).unwrap_or_default();
+        let outlived = starting::outlived(&self.consumer, &self.holdings).unwrap_or_default();
         if outlived.iter().any(|(other, _)| *other == partition) {
             return self.begin_anew(&outlived);
         }
-        let footing = self.footings.of(&partition);
+        let footing = self.holdings.footing(&partition);
         sources::offsets_went_back(&partition.topic, partition.number, footing.next.unwrap_or(0), offset);
         self.forget(std::slice::from_ref(&partition));
         let footing = Footing { course: Course::SetByOperator, next: None, ..footing };
@@ -390,20 +454,19 @@ impl Member {
     }
 
     fn begin_again(&mut self, partition: Partition, footing: Footing, from: Offset) {
-        if let Err(error) = starting::begin_again(&self.consumer, &partition, from) {
+        if let Err(error) = starting::begin_again(&self.consumer, &self.batches, &partition, from) {
             tracing::error!(%error, topic = &*partition.topic, partition = partition.number, "could not begin again");
         }
-        self.footings.set(partition, footing);
+        let source = self.plan.sources.iter().position(|source| source.topic == partition.topic);
+        self.holdings.set(partition, footing, source);
     }
 
     fn give_up(&mut self, partitions: &[Partition]) {
         self.cache.clear();
-        self.frames.retain(|(partition, _), _| !partitions.contains(partition));
-        self.cycle.reached.retain(|partition, _| !partitions.contains(partition));
         self.cycles.forget(partitions);
         self.uncommitted.reached.retain(|partition, _| !partitions.contains(partition));
         self.waiting.retain(|partition| !partitions.contains(partition));
-        self.footings.forget(partitions);
+        self.holdings.forget(partitions);
         let mut list = TopicPartitionList::new();
         for partition in partitions {
             list.add_partition(&partition.topic, partition.number);

@@ -6,37 +6,23 @@
 use std::time::Duration;
 
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::{BorrowedMessage, Headers, Message, ToBytes};
+use rdkafka::message::ToBytes;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 
 use super::cache::{Cache, Sent};
 use super::cycle::{Acks, Cycle};
 use super::dead_letter::{Failure, letter};
-use super::footing::Footing;
+use super::held::{FrameMax, Held, Spare};
 use super::whole::{Part, Whole};
-use super::{Frames, Plan, Planned};
-use crate::config;
-use crate::event::{Coverage, Decoder, Event, FrameBuilder, HashKey, Record, Timestamp};
+use super::{Plan, Planned, Progress};
+use crate::event::{Coverage, Decoder, Event, Record, Timestamp};
 use crate::lane::Outcome;
 use crate::route::{Seen, Source};
-use crate::shell::kafka::Partition;
+use crate::shell::kafka::Fetched;
 use crate::shell::letters::{Events, Replaying};
 
 /// Observations in one frame at most.
-const FRAME_ITEMS_MAX: u32 = 20_000;
-
-/// What a poll gave.
-pub(super) enum Next {
-    Read,
-    /// A frame has reached its size.
-    Full,
-    Nothing,
-    /// A record stands before what has been read already; it was not taken.
-    Back {
-        partition: Partition,
-        offset: i64,
-    },
-}
+pub(super) const FRAME_ITEMS_MAX: u32 = 20_000;
 
 /// One record on its way into its frames.
 pub(super) struct Reading<'m> {
@@ -46,37 +32,41 @@ pub(super) struct Reading<'m> {
     pub(super) decoder: &'m mut Decoder,
     pub(super) cache: &'m mut Cache,
     pub(super) whole: &'m mut Whole,
-    pub(super) key: &'m HashKey,
-    pub(super) frames: &'m mut Frames,
+    pub(super) held: &'m mut Held,
+    pub(super) frame_max: FrameMax,
+    pub(super) spare: &'m mut Spare,
     pub(super) cycle: &'m mut Cycle,
-    pub(super) footing: Footing,
     pub(super) number: u64,
-    pub(super) full: bool,
+    pub(super) progress: Progress,
 }
 
 impl Reading<'_> {
-    pub(super) fn take(mut self, now: Timestamp, partition: Partition, record: &BorrowedMessage<'_>) -> Next {
+    pub(super) fn take(mut self, now: Timestamp, record: &Fetched<'_>) -> Progress {
         self.cycle.report.records += 1;
-        let place = self.plan.sources.iter().position(|source| &*source.topic == record.topic());
-        let outcome = place.map(|place| self.decode(now, place, &partition, record));
-        self.cycle.reached.insert(partition, record.offset() + 1);
+        let headers = record.headers();
+        let place = self.held.source;
+        let outcome = place.map(|place| self.decode(now, place, record, &headers));
+        self.held.reached = Some(record.offset() + 1);
         match outcome {
             Some(Ok(())) => {}
             Some(Err(refused)) => {
                 let format = place.map_or("", |place| self.plan.sources[place].format.as_str());
-                self.refuse(now, record, format, &refused);
+                self.refuse(now, record, &headers, format, &refused);
             }
-            None => self.refuse(now, record, "", &Refused::whole("no_source", "no source reads this topic")),
+            None => {
+                let refused = Refused::whole("no_source", "no source reads this topic");
+                self.refuse(now, record, &headers, "", &refused);
+            }
         }
-        if self.full { Next::Full } else { Next::Read }
+        self.progress
     }
 
     fn decode(
         &mut self,
         now: Timestamp,
         place: usize,
-        partition: &Partition,
-        record: &BorrowedMessage<'_>,
+        record: &Fetched<'_>,
+        headers: &[(&str, Option<&[u8]>)],
     ) -> Result<(), Refused> {
         let source = &self.plan.sources[place];
         let bytes = record.payload().map_or(0, <[u8]>::len);
@@ -84,15 +74,13 @@ impl Reading<'_> {
             let error = format!("{bytes} bytes; {} takes at most {}", source.name, source.record_bytes_max);
             return Err(Refused::whole("too_large", &error));
         }
-        let headers: Vec<(&str, &[u8])> = record
-            .headers()
-            .map(|headers| headers.iter().map(|header| (header.key, header.value.unwrap_or_default())).collect())
-            .unwrap_or_default();
+        let headers: Vec<(&str, &[u8])> =
+            headers.iter().map(|(name, value)| (*name, value.unwrap_or_default())).collect();
         let replaying = Replaying::of(&headers);
         self.cycle.report.replayed += u64::from(replaying.is_some());
         let seen = seen(now, source, record, replaying.as_ref());
         let raw = Record { payload: record.payload(), headers: &headers };
-        let Self { plan, rules, decoder, cache, whole, frames, full, cycle, footing, .. } = &mut *self;
+        let Self { plan, rules, decoder, cache, whole, held, frame_max, spare, cycle, progress, .. } = &mut *self;
         whole.begin();
         let replaying = replaying.as_ref();
         let is_meant = |event: &Event<'_>| replaying.is_none_or(|replaying| replaying.events.holds(event.index));
@@ -107,8 +95,8 @@ impl Reading<'_> {
                 }
                 let mut copy = 0;
                 for rule in source.route(event) {
-                    let footing = *footing;
-                    let framing = Framing { plan, cache, whole, frames, full, partition, footing, replaying };
+                    let (frame_max, progress) = (*frame_max, &mut *progress);
+                    let framing = Framing { plan, cache, whole, held, frame_max, spare, progress, replaying };
                     framing.add(now, source, rule, &rules[place][rule], event, Seen { copy, ..seen });
                     hits.add(rules[place][rule].hits);
                     copy += 1;
@@ -120,7 +108,7 @@ impl Reading<'_> {
                 }
             })
             .map_err(|refusal| Refused::whole(refusal.reason(), &refusal.to_string()))?;
-        self.snapshots(now, source, partition);
+        self.snapshots(now, place, source);
         let events = events as u64;
         // An event that several routes take is news once for each of them.
         self.cycle.report.consumed += observed + left_out;
@@ -139,22 +127,32 @@ impl Reading<'_> {
     }
 
     /// Where a record covers its conversation, and it is another set than a moment ago, its lanes are told the set.
-    fn snapshots(&mut self, now: Timestamp, source: &Source, partition: &Partition) {
+    fn snapshots(&mut self, now: Timestamp, place: usize, source: &Source) {
         for part in self.whole.parts().filter(Part::is_bounded) {
             let rule = &source.rules[part.rule];
-            if self.cache.note_whole(now, part.key(self.key, &rule.name), part.content()) == Sent::Repeat {
+            let key = part.key(&self.plan.hash_key, &rule.name);
+            if self.cache.note_whole(now, key, part.content()) == Sent::Repeat {
                 continue;
             }
-            let frames = self.frames.get_mut(&(partition.clone(), rule.lane.clone()));
-            let frame = frames.and_then(|frames| frames.last_mut()).expect("its observations went there just now");
+            let frame = self.held.last_frame(self.rules[place][part.rule].lane);
+            let frame = frame.expect("its observations went there just now");
             frame.snapshot(part.snapshot(&rule.name));
-            self.full |= is_full(frame, &self.plan.intake);
+            if self.frame_max.is_reached_by(frame) {
+                self.progress = Progress::Full;
+            }
         }
     }
 
-    fn refuse(&mut self, now: Timestamp, record: &BorrowedMessage<'_>, format: &'static str, refused: &Refused) {
+    fn refuse(
+        &mut self,
+        now: Timestamp,
+        record: &Fetched<'_>,
+        headers: &[(&str, Option<&[u8]>)],
+        format: &'static str,
+        refused: &Refused,
+    ) {
         let failure = Failure { reason: refused.reason, error: &refused.error, format, events: &refused.events, now };
-        let letter = letter(record, &failure, self.plan.kafka.topics.message_bytes_max);
+        let letter = letter(record, headers, &failure, self.plan.kafka.topics.message_bytes_max);
         let mut base: BaseRecord<'_, [u8], [u8], Box<u64>> =
             BaseRecord::with_opaque_to(&self.plan.names.dead_letters, Box::new(self.number)).headers(letter.headers);
         base.key = letter.key;
@@ -174,8 +172,8 @@ impl Reading<'_> {
 }
 
 /// What the record says of its time. A replay keeps its first one, and is never too old: somebody has asked for it.
-fn seen(now: Timestamp, source: &Source, record: &BorrowedMessage<'_>, replaying: Option<&Replaying>) -> Seen {
-    let own = record.timestamp().to_millis().map_or(now, Timestamp::from_signed_millis);
+fn seen(now: Timestamp, source: &Source, record: &Fetched<'_>, replaying: Option<&Replaying>) -> Seen {
+    let own = record.timestamp().map_or(now, Timestamp::from_signed_millis);
     let at = replaying.and_then(|replaying| replaying.at).unwrap_or(own);
     Seen { offset: record.offset(), at, old: replaying.is_none() && now.since(at) > source.max_age, copy: 0 }
 }
@@ -200,39 +198,35 @@ struct Framing<'m> {
     plan: &'m Plan,
     cache: &'m mut Cache,
     whole: &'m mut Whole,
-    frames: &'m mut Frames,
-    full: &'m mut bool,
-    partition: &'m Partition,
-    footing: Footing,
+    held: &'m mut Held,
+    frame_max: FrameMax,
+    spare: &'m mut Spare,
+    progress: &'m mut Progress,
     replaying: Option<&'m Replaying>,
 }
 
 impl Framing<'_> {
     fn add(self, now: Timestamp, source: &Source, place: usize, planned: &Planned, event: &Event<'_>, seen: Seen) {
         let rule = &source.rules[place];
-        let mut observation = rule.observe(planned.hash, event, seen);
+        let mut observation = rule.sight(planned.hash, event, seen);
         match self.replaying {
             Some(replaying) => observation.identity = replaying.identity(&self.plan.hash_key, observation.identity),
             // What is replayed says how things were, not how they are.
             None if event.coverage == Coverage::Whole => self.whole.add(place, &observation),
             None => {}
         }
-        debug_assert_eq!(Some(&planned.ledger_partition), self.plan.lanes.get(&rule.lane));
-        let frames = self.frames.entry((self.partition.clone(), rule.lane.clone())).or_default();
-        if frames.last().is_none_or(|frame| is_full(frame, &self.plan.intake)) {
-            frames.push(FrameBuilder::of(self.footing.id, self.footing.course));
-        }
-        let Some(frame) = frames.last_mut() else { return };
+        let frame = self.held.frame(planned.lane, self.frame_max, self.spare);
         match self.cache.note(now, &observation) {
-            Sent::New => frame.push(&observation),
+            Sent::New => {
+                observation.facts = event.facts();
+                frame.push(&observation);
+            }
             Sent::Repeat => frame.drop_duplicate(&rule.name, &observation.conversation, observation.position),
         }
-        *self.full |= is_full(frame, &self.plan.intake);
+        if self.frame_max.is_reached_by(frame) {
+            *self.progress = Progress::Full;
+        }
     }
-}
-
-const fn is_full(frame: &FrameBuilder, intake: &config::Intake) -> bool {
-    frame.bytes() >= intake.frame_bytes_max || frame.items() >= FRAME_ITEMS_MAX
 }
 
 /// Hands a record to the producer; a full queue waits. What can't be handed over fails like what can't be written, so that

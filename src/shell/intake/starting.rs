@@ -8,10 +8,11 @@ use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
-use super::footing::{Begin, Committed, Footing, Footings, begin as decide, note};
+use super::footing::{Begin, Committed, Footing, begin as decide, note};
+use super::held::Holdings;
 use crate::event::{Course, TopicId};
 use crate::route::{Source, Start};
-use crate::shell::kafka::{GroupContext, Partition, topic_ids};
+use crate::shell::kafka::{Batches, GroupContext, Partition, topic_ids};
 use crate::telemetry::sources as said;
 
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -24,9 +25,10 @@ const LOOK_TIMEOUT: Duration = Duration::from_secs(2);
 /// that arrives before the first commit can be skipped by a restart.
 pub fn begin(
     consumer: &BaseConsumer<GroupContext>,
+    batches: &Batches<GroupContext>,
     sources: &[Source],
     partitions: &[Partition],
-    footings: &mut Footings,
+    holdings: &mut Holdings,
 ) -> Result<(), KafkaError> {
     let mut topics: Vec<&str> = partitions.iter().map(|partition| &*partition.topic).collect();
     topics.sort_unstable();
@@ -52,10 +54,14 @@ pub fn begin(
     if pinned.count() > 0 {
         consumer.commit(&pinned, CommitMode::Sync)?;
     }
+    for partition in partitions {
+        batches.add(partition)?;
+    }
     consumer.incremental_assign(&assignment)?;
     for (partition, begin, footing) in begun {
         say(&partition, begin, footing.id);
-        footings.set(partition, footing);
+        let source = sources.iter().position(|source| source.topic == partition.topic);
+        holdings.set(partition, footing, source);
     }
     Ok(())
 }
@@ -63,6 +69,7 @@ pub fn begin(
 /// Reads a partition of ours from somewhere else.
 pub fn begin_again(
     consumer: &BaseConsumer<GroupContext>,
+    batches: &Batches<GroupContext>,
     partition: &Partition,
     from: Offset,
 ) -> Result<(), KafkaError> {
@@ -70,19 +77,20 @@ pub fn begin_again(
     consumer.incremental_unassign(&list(one))?;
     let mut assignment = TopicPartitionList::new();
     assignment.add_partition_offset(&partition.topic, partition.number, from)?;
+    batches.add(partition)?;
     consumer.incremental_assign(&assignment)
 }
 
 /// Which of the partitions that are being read belong to another topic by now.
 pub fn outlived(
     consumer: &BaseConsumer<GroupContext>,
-    footings: &Footings,
+    holdings: &Holdings,
 ) -> Result<Vec<(Partition, TopicId)>, KafkaError> {
-    let topics = footings.topics();
+    let topics = holdings.topics();
     if topics.is_empty() {
         return Ok(Vec::new());
     }
-    topic_ids(consumer.client(), &topics, LOOK_TIMEOUT).map(|ids| footings.outlived(&ids))
+    topic_ids(consumer.client(), &topics, LOOK_TIMEOUT).map(|ids| holdings.outlived(&ids))
 }
 
 fn decided(id: TopicId, committed: &TopicPartitionList, partition: &Partition) -> Begin {

@@ -5,8 +5,8 @@
 
 mod context;
 mod installation;
+mod raw;
 mod reader;
-mod topic_ids;
 mod topics;
 
 use rdkafka::ClientConfig;
@@ -14,8 +14,8 @@ use rdkafka::ClientConfig;
 pub(super) use context::log;
 pub use context::{Assignments, GroupContext, GroupEvent, Partition, QuietContext};
 pub use installation::{Installation, InstallationError, install, installed};
+pub use raw::{Batches, Fetched, topic_ids};
 pub use reader::{ReadError, read_partition, scan_partition};
-pub use topic_ids::topic_ids;
 pub use topics::{TopicError, TopicState, create_topics, list_topics, trim};
 
 use crate::config;

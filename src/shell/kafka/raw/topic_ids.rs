@@ -1,22 +1,21 @@
 //! Kafka's ids of topics: what tells a topic from one of the same name that was deleted before it.
 //!
-//! librdkafka knows them (`DescribeTopics`), the Rust client doesn't ask for them: this is the one file that calls librdkafka
-//! itself, and the only unsafe code of the program. It blocks for at most twice its timeout, and returns nothing that points
-//! into librdkafka. A topic that doesn't exist, or that we may not describe, is left out; a broker without ids gives
+//! librdkafka knows them (`DescribeTopics`), the Rust client doesn't ask for them. It blocks for at most twice its timeout, and
+//! returns nothing that points into librdkafka. A topic that doesn't exist, or that we may not describe, is left out; a broker without ids gives
 //! [`TopicId::UNKNOWN`]. Left to itself librdkafka would ask the controller, which a mock cluster doesn't have and a cluster may
 //! be without for a while; any broker knows.
 #![expect(unsafe_code, reason = "the Rust client has no safe way to ask for topic ids")]
 
 use std::collections::BTreeMap;
 use std::ffi::{CStr, CString, c_char};
-use std::ptr::NonNull;
 use std::time::Duration;
 
 use rdkafka::bindings as raw;
 use rdkafka::client::{Client, ClientContext};
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaRespErr;
 
+use super::Guard;
 use crate::event::TopicId;
 
 /// The ids of those of `topics` that exist; `topics` holds no name twice.
@@ -103,35 +102,6 @@ unsafe fn id_of(topic: *const raw::rd_kafka_TopicDescription_t) -> Option<(Box<s
         let most = raw::rd_kafka_Uuid_most_significant_bits(id).cast_unsigned();
         let least = raw::rd_kafka_Uuid_least_significant_bits(id).cast_unsigned();
         Some((name.into(), TopicId::from_u128(u128::from(most) << 64 | u128::from(least))))
-    }
-}
-
-/// Something that librdkafka made for us and wants back.
-struct Guard<T> {
-    pointer: NonNull<T>,
-    give_back: unsafe extern "C" fn(*mut T),
-}
-
-impl<T> Guard<T> {
-    /// Takes over what librdkafka made; null is a request that was not answered in time.
-    ///
-    /// # Safety
-    ///
-    /// Nobody else gives `pointer` back, and `give_back` is the function for it.
-    unsafe fn of(pointer: *mut T, give_back: unsafe extern "C" fn(*mut T)) -> Result<Self, KafkaError> {
-        let pointer = NonNull::new(pointer).ok_or(KafkaError::AdminOp(RDKafkaErrorCode::OperationTimedOut))?;
-        Ok(Self { pointer, give_back })
-    }
-
-    const fn as_ptr(&self) -> *mut T {
-        self.pointer.as_ptr()
-    }
-}
-
-impl<T> Drop for Guard<T> {
-    fn drop(&mut self) {
-        // SAFETY: `of` was promised that this is the function for it and that nobody else calls it; drop runs once.
-        unsafe { (self.give_back)(self.pointer.as_ptr()) }
     }
 }
 

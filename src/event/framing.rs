@@ -1,0 +1,185 @@
+//! Frames in the making: what one lane hears from one source partition, until it is sealed.
+//!
+//! A builder is used again and again, and what it left out costs no allocation once its buffers have grown: names of
+//! conversations stand one behind the other in one text, and positions in one list, sorted by conversation when it is sealed.
+//! Limits are the caller's: it looks at [`FrameBuilder::bytes`] and [`FrameBuilder::items`].
+
+use std::hash::{BuildHasher, RandomState};
+
+use hashbrown::HashTable;
+use serde::ser::{SerializeSeq, SerializeStruct};
+use serde::{Serialize, Serializer};
+
+use super::frame::{
+    Course, Header, KIND_FRAME, Observation, Position, SNAPSHOT_ENTITIES_MAX, Snapshot, TopicId, VERSION,
+};
+use super::identity::Fingerprint;
+
+/// Collects what one lane hears from one source partition.
+#[derive(Debug, Default)]
+pub struct FrameBuilder {
+    topic_id: TopicId,
+    course: Course,
+    body: Vec<u8>,
+    observations: u32,
+    left_out: LeftOut,
+    snapshots: Vec<Snapshot<'static>>,
+    snapshot_bytes: usize,
+}
+
+impl FrameBuilder {
+    /// For a partition of a topic with this id.
+    pub fn of(topic_id: TopicId, course: Course) -> Self {
+        Self { topic_id, course, ..Self::default() }
+    }
+
+    /// The same for one that was sealed, which keeps its buffers.
+    pub fn begin(&mut self, topic_id: TopicId, course: Course) {
+        debug_assert!(self.is_empty(), "what it holds would change sides");
+        (self.topic_id, self.course) = (topic_id, course);
+    }
+
+    pub fn push(&mut self, observation: &Observation<'_>) {
+        let body = std::mem::take(&mut self.body);
+        self.body = postcard::to_extend(observation, body).expect("a Vec takes everything");
+        self.observations += 1;
+    }
+
+    /// Notes an observation that is left out because the lane has just been told the same.
+    pub fn drop_duplicate(&mut self, route: &str, conversation: &str, position: Position) {
+        self.left_out.note(route, conversation, position);
+    }
+
+    /// Adds a snapshot, after the observations of its record.
+    pub fn snapshot(&mut self, snapshot: Snapshot<'static>) {
+        debug_assert!(snapshot.entities.len() <= SNAPSHOT_ENTITIES_MAX, "the caller keeps the bound");
+        self.snapshot_bytes += snapshot.entities.len() * size_of::<Fingerprint>() + snapshot.conversation.len();
+        self.snapshots.push(snapshot);
+    }
+
+    pub const fn is_empty(&self) -> bool {
+        self.observations == 0 && self.left_out.items.is_empty()
+    }
+
+    /// About how many bytes the frame will have.
+    pub const fn bytes(&self) -> usize {
+        self.body.len() + self.left_out.names.len() + self.left_out.items.len() * 4 + self.snapshot_bytes
+    }
+
+    /// How many observations and drops it holds.
+    pub fn items(&self) -> u32 {
+        self.observations + u32::try_from(self.left_out.items.len()).unwrap_or(u32::MAX)
+    }
+
+    /// The frame as a ledger record; the builder is empty afterwards and keeps its buffers.
+    pub fn seal(&mut self, lane: &str, topic: &str, partition: i32, into: &mut Vec<u8>) {
+        into.clear();
+        into.extend([VERSION, KIND_FRAME]);
+        let Self { topic_id, course, observations, .. } = *self;
+        let header = Header { lane, topic, topic_id, partition, course, observations };
+        let written = postcard::to_extend(&header, std::mem::take(into)).expect("a Vec takes everything");
+        *into = written;
+        into.extend_from_slice(&self.body);
+        self.left_out.sort();
+        let written = postcard::to_extend(&(&self.left_out, &self.snapshots), std::mem::take(into));
+        *into = written.expect("a Vec takes everything");
+        self.body.clear();
+        self.snapshots.clear();
+        self.snapshot_bytes = 0;
+        self.left_out.clear();
+        self.observations = 0;
+    }
+}
+
+/// What was left out, by conversation.
+#[derive(Debug, Default)]
+struct LeftOut {
+    /// Routes and conversation keys, one behind the other.
+    names: String,
+    conversations: Vec<Named>,
+    /// Places in `conversations`, by their names.
+    by_name: HashTable<u32>,
+    /// The names are strangers' words.
+    hashing: RandomState,
+    items: Vec<(u32, Position)>,
+}
+
+/// Where the names of one conversation stand.
+#[derive(Debug)]
+struct Named {
+    hash: u64,
+    route: usize,
+    key: usize,
+    end: usize,
+}
+
+impl LeftOut {
+    fn note(&mut self, route: &str, key: &str, position: Position) {
+        let Self { names, conversations, by_name, hashing, items } = self;
+        let hash = hashing.hash_one((route, key));
+        let is_it = |place: &u32| {
+            let known = &conversations[*place as usize];
+            names[known.route..known.key] == *route && names[known.key..known.end] == *key
+        };
+        if let Some(place) = by_name.find(hash, is_it) {
+            return items.push((*place, position));
+        }
+        let place = u32::try_from(conversations.len()).expect("frames are far smaller");
+        let begin = names.len();
+        names.push_str(route);
+        names.push_str(key);
+        conversations.push(Named { hash, route: begin, key: begin + route.len(), end: names.len() });
+        by_name.insert_unique(hash, place, |place| conversations[*place as usize].hash);
+        items.push((place, position));
+    }
+
+    /// Brings together what belongs together; positions stay in order, as they only grow.
+    fn sort(&mut self) {
+        self.items.sort_unstable();
+    }
+
+    fn clear(&mut self) {
+        self.names.clear();
+        self.conversations.clear();
+        self.by_name.clear();
+        self.items.clear();
+    }
+}
+
+/// As a sequence of [`super::frame::Drops`].
+impl Serialize for LeftOut {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut sequence = serializer.serialize_seq(Some(self.conversations.len()))?;
+        for items in self.items.chunk_by(|(a, _), (b, _)| a == b) {
+            let named = &self.conversations[items[0].0 as usize];
+            let (route, conversation) = (&self.names[named.route..named.key], &self.names[named.key..named.end]);
+            sequence.serialize_element(&Together { route, conversation, items })?;
+        }
+        sequence.end()
+    }
+}
+
+/// As one of [`super::frame::Drops`].
+struct Together<'l> {
+    route: &'l str,
+    conversation: &'l str,
+    items: &'l [(u32, Position)],
+}
+
+impl Serialize for Together<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut drops = serializer.serialize_struct("Drops", 3)?;
+        drops.serialize_field("route", self.route)?;
+        drops.serialize_field("conversation", self.conversation)?;
+        drops.serialize_field("positions", &Positions(self.items))?;
+        drops.end()
+    }
+}
+
+struct Positions<'l>(&'l [(u32, Position)]);
+
+impl Serialize for Positions<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.0.iter().map(|(_, position)| position))
+    }
+}
