@@ -1,4 +1,9 @@
 //! One transaction: what is dirty, the dead letters, and the position that both reflect.
+//!
+//! librdkafka ends a transaction only when each of its records is accounted for, and accounts for them only while it is
+//! polled; the Rust client doesn't poll for an abort. So aborting goes in slices, with a poll in between: otherwise an abort
+//! with anything in flight could only time out. A commit that was begun can't be aborted: what became of it is for a
+//! successor to find out, whose takeover ends it one way or the other.
 
 use std::time::Duration;
 
@@ -8,8 +13,11 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use crate::shell::clock::Deadline;
 use crate::shell::kafka::QuietContext;
 
-/// The longest one transaction may take before it is given up.
+/// The longest one transaction may take before it is given up, and the longest that giving it up may take.
 const TIMEOUT: Duration = Duration::from_secs(20);
+
+/// How long an abort waits between two polls.
+const ABORT_SLICE: Duration = Duration::from_millis(100);
 
 /// One record of a transaction; without a value it is a tombstone.
 pub struct Write<'a> {
@@ -32,17 +40,17 @@ pub enum Outcome {
 
 /// Writes everything in one transaction, or nothing.
 pub fn commit(producer: &BaseProducer<QuietContext>, writes: &[Write<'_>]) -> Outcome {
-    let deadline = Deadline::after(TIMEOUT);
-    let written = begin(producer).and_then(|()| write_all(producer, writes, deadline));
-    match written.and_then(|()| producer.commit_transaction(deadline.left())) {
-        Ok(()) => Outcome::Committed,
-        Err(error) if is_over(&error) => Outcome::Over(error),
-        Err(error) => abort(producer, error),
-    }
+    commit_within(TIMEOUT, producer, writes)
 }
 
-fn begin(producer: &BaseProducer<QuietContext>) -> Result<(), KafkaError> {
-    producer.begin_transaction()
+fn commit_within(timeout: Duration, producer: &BaseProducer<QuietContext>, writes: &[Write<'_>]) -> Outcome {
+    let deadline = Deadline::after(timeout);
+    let written = producer.begin_transaction().and_then(|()| write_all(producer, writes, deadline));
+    match written.and_then(|()| producer.commit_transaction(deadline.left())) {
+        Ok(()) => Outcome::Committed,
+        Err(error) if is_over(&error) || is_undecided(&error) => Outcome::Over(error),
+        Err(error) => abort(timeout, producer, error),
+    }
 }
 
 /// Hands over all records and waits until none is in flight: committing then takes milliseconds, while a commit's own flush
@@ -55,13 +63,18 @@ fn write_all(
     for write in writes {
         send(producer, write, deadline)?;
     }
-    while producer.in_flight_count() > 0 {
-        if deadline.has_passed() {
-            return Err(KafkaError::MessageProduction(RDKafkaErrorCode::OperationTimedOut));
-        }
+    match settle(producer, deadline) {
+        0 => Ok(()),
+        _ => Err(KafkaError::MessageProduction(RDKafkaErrorCode::OperationTimedOut)),
+    }
+}
+
+/// Polls until every record is accounted for; returns how many are not.
+fn settle(producer: &BaseProducer<QuietContext>, deadline: Deadline) -> i32 {
+    while producer.in_flight_count() > 0 && !deadline.has_passed() {
         producer.poll(Duration::from_millis(1));
     }
-    Ok(())
+    producer.in_flight_count()
 }
 
 fn send(producer: &BaseProducer<QuietContext>, write: &Write<'_>, deadline: Deadline) -> Result<(), KafkaError> {
@@ -86,19 +99,59 @@ fn send(producer: &BaseProducer<QuietContext>, write: &Write<'_>, deadline: Dead
     }
 }
 
-fn abort(producer: &BaseProducer<QuietContext>, error: KafkaError) -> Outcome {
-    match producer.abort_transaction(TIMEOUT) {
-        Ok(()) => Outcome::Aborted(error),
-        Err(worse) => {
-            tracing::warn!(%error, "a transaction failed");
-            Outcome::Over(worse)
+fn abort(timeout: Duration, producer: &BaseProducer<QuietContext>, error: KafkaError) -> Outcome {
+    let deadline = Deadline::after(timeout);
+    loop {
+        match producer.abort_transaction(ABORT_SLICE) {
+            Ok(()) => return Outcome::Aborted(error),
+            Err(KafkaError::Transaction(unfinished)) if unfinished.is_retriable() && !deadline.has_passed() => {
+                settle(producer, Deadline::after(ABORT_SLICE));
+            }
+            Err(worse) => {
+                tracing::warn!(%error, "a transaction failed");
+                return Outcome::Over(worse);
+            }
         }
     }
+}
+
+/// A commit that has been asked for and not answered in time.
+fn is_undecided(error: &KafkaError) -> bool {
+    matches!(error, KafkaError::Transaction(error) if error.is_retriable())
 }
 
 fn is_over(error: &KafkaError) -> bool {
     match error {
         KafkaError::Transaction(error) => error.is_fatal(),
         other => matches!(other.rdkafka_error_code(), Some(RDKafkaErrorCode::Fatal | RDKafkaErrorCode::Fenced)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rdkafka::ClientConfig;
+    use rdkafka::mocking::MockCluster;
+
+    use super::*;
+
+    const SOON: Duration = Duration::from_secs(20);
+
+    #[test]
+    fn what_a_broker_that_is_gone_did_not_take_is_aborted_and_can_be_written_again() {
+        let cluster = MockCluster::new(1).expect("a mock cluster");
+        cluster.create_topic("state", 1, 1).expect("a topic");
+        let mut config = ClientConfig::new();
+        config.set("bootstrap.servers", cluster.bootstrap_servers()).set("transactional.id", "lane.0");
+        let producer: BaseProducer<QuietContext> = config.create_with_context(QuietContext).expect("a producer");
+        producer.init_transactions(SOON).expect("transactions");
+        let write =
+            Write { topic: "state", partition: 0, key: b"position".into(), value: Some(b"7".into()), headers: None };
+
+        cluster.broker_down(1).expect("a broker that ends");
+        let outcome = commit_within(Duration::from_secs(1), &producer, std::slice::from_ref(&write));
+        assert!(matches!(outcome, Outcome::Aborted(_)), "{outcome:?}");
+        cluster.broker_up(1).expect("a broker that begins");
+        let outcome = commit_within(SOON, &producer, &[write]);
+        assert!(matches!(outcome, Outcome::Committed), "{outcome:?}");
     }
 }
