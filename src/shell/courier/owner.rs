@@ -20,7 +20,7 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use super::remarks::Remarks;
 use super::sender::{self, Answered, Answers};
-use super::takeover::{POSITION_KEY, Restored, TakeoverError, restore, resume};
+use super::takeover::{POSITION_KEY, Restored, TakeoverError, close_left_open, restore, resume};
 use super::transaction::{self, Outcome, Write};
 use super::{Order, Orders, Plan, dead_letter};
 use crate::event::Timestamp;
@@ -94,6 +94,7 @@ fn try_take_over(plan: &Plan, partition: i32) -> Result<(BaseProducer<QuietConte
     let producer: BaseProducer<QuietContext> =
         config.create_with_context(QuietContext).map_err(TakeoverFailure::Kafka)?;
     producer.init_transactions(Duration::from_secs(15)).map_err(TakeoverFailure::Kafka)?;
+    close_left_open(plan, partition, &producer).map_err(TakeoverFailure::State)?;
     let restored = restore(plan, partition).map_err(TakeoverFailure::State)?;
     let took = clock::monotonic().saturating_duration_since(started);
     tracing::info!(

@@ -14,7 +14,7 @@ use rdkafka::ClientConfig;
 pub(super) use context::log;
 pub use context::{Assignments, GroupContext, GroupEvent, Partition, QuietContext};
 pub use installation::{Installation, InstallationError, install, installed};
-pub use reader::{ReadError, read_partition, scan_partition};
+pub use reader::{ReadError, read_partition, read_stable_part, scan_partition, wait_until_stable};
 pub use topic_ids::topic_ids;
 pub use topics::{TopicError, TopicState, create_topics, list_topics, trim};
 
