@@ -6,13 +6,14 @@
 //! repeats an earlier one: one of a moment ago, or an old one. What happens in one conversation goes to one partition.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use rdkafka::ClientConfig;
 use rdkafka::client::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::{BaseRecord, DeliveryResult, Producer, ProducerContext, ThreadedProducer};
 use serde_json::{Value, json};
@@ -22,6 +23,8 @@ use crate::support::wait::moment;
 
 /// How often the generator writes.
 const BEAT: Duration = Duration::from_millis(50);
+/// How much of what its client complains of is kept.
+const COMPLAINTS: usize = 30;
 /// Repeats are drawn from so many of the last records.
 const REMEMBERED: usize = 400;
 /// An alert group of this size resolves before it grows.
@@ -223,8 +226,11 @@ impl Generator {
     }
 
     fn finish(self) -> Books {
-        self.producer.flush(Duration::from_secs(120)).expect("Kafka takes the last of the workload");
-        assert_eq!(self.producer.context().0.load(Ordering::Acquire), 0, "records that Kafka did not take");
+        let flushed = self.producer.flush(Duration::from_secs(120));
+        let (left, failures) = (self.producer.in_flight_count(), self.producer.context());
+        flushed.unwrap_or_else(|error| panic!("{left} records are left: {error}; {:#?}", failures.complaints));
+        let refused = failures.refused.load(Ordering::Acquire);
+        assert_eq!(refused, 0, "records that Kafka did not take; {:#?}", failures.complaints);
         self.books
     }
 }
@@ -257,16 +263,27 @@ fn alert(stream: char, place: u32, number: u32, status: &str) -> Value {
     })
 }
 
-/// Counts what Kafka did not take.
+/// Counts what Kafka did not take, and keeps the last that was said about it.
 #[derive(Default)]
-struct Failures(AtomicU64);
+struct Failures {
+    refused: AtomicU64,
+    complaints: Mutex<VecDeque<String>>,
+}
 
-impl ClientContext for Failures {}
+impl ClientContext for Failures {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        let mut complaints = self.complaints.lock().expect("nobody panics with a complaint");
+        complaints.push_back(format!("{level:?} {facility}: {message}"));
+        if complaints.len() > COMPLAINTS {
+            complaints.pop_front();
+        }
+    }
+}
 
 impl ProducerContext for Failures {
     type DeliveryOpaque = ();
 
     fn delivery(&self, result: &DeliveryResult<'_>, _opaque: ()) {
-        self.0.fetch_add(u64::from(result.is_err()), Ordering::AcqRel);
+        self.refused.fetch_add(u64::from(result.is_err()), Ordering::AcqRel);
     }
 }

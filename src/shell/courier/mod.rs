@@ -27,7 +27,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::topic_partition_list::TopicPartitionList;
 
-use super::clock::Deadline;
+use super::clock::{self, Deadline};
 use super::kafka::{GroupContext, GroupEvent, Installation, Names, Partition, group_config};
 use super::readiness::{Gate, Readiness, ReadyState};
 use crate::config;
@@ -184,6 +184,9 @@ impl Membership {
             tracing::error!(%error, "ledger partitions could not be assigned");
         }
         tracing::info!(partitions = partitions.len(), "ledger partitions assigned");
+        if self.owned.is_empty() && self.leaving.is_empty() {
+            clock::catch_up();
+        }
         for partition in partitions {
             self.start(partition.number);
         }

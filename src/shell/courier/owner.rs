@@ -20,7 +20,7 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use super::remarks::Remarks;
 use super::sender::{self, Answered, Answers};
-use super::takeover::{POSITION_KEY, Restored, TakeoverError, restore, resume};
+use super::takeover::{POSITION_KEY, Restored, TakeoverError, close_left_open, restore, resume};
 use super::transaction::{self, Outcome, Write};
 use super::{Order, Orders, Plan, dead_letter};
 use crate::event::Timestamp;
@@ -36,6 +36,15 @@ const RECORDS_PER_TURN: usize = 256;
 
 /// How long state that nobody waits for may stay uncommitted.
 const COMMIT_LINGER: Duration = Duration::from_millis(100);
+
+/// The same when it is much: conversations that change all the time are written once for many changes.
+const COMMIT_LINGER_IN_A_FLOOD: Duration = Duration::from_secs(1);
+
+/// Changed records that make a flood.
+const FLOOD: usize = 500;
+
+/// How often metrics are told.
+const REPORT_INTERVAL: Duration = Duration::from_millis(100);
 
 /// How long an owner rests before it tries again what failed.
 const RETRY_PAUSE: Duration = Duration::from_millis(500);
@@ -94,6 +103,7 @@ fn try_take_over(plan: &Plan, partition: i32) -> Result<(BaseProducer<QuietConte
     let producer: BaseProducer<QuietContext> =
         config.create_with_context(QuietContext).map_err(TakeoverFailure::Kafka)?;
     producer.init_transactions(Duration::from_secs(15)).map_err(TakeoverFailure::Kafka)?;
+    close_left_open(plan, partition, &producer).map_err(TakeoverFailure::State)?;
     let restored = restore(plan, partition).map_err(TakeoverFailure::State)?;
     let took = clock::monotonic().saturating_duration_since(started);
     tracing::info!(
@@ -120,6 +130,9 @@ struct Owner<'p> {
     dirty_since: Option<Instant>,
     retry_at: Option<Instant>,
     trimmed_at: Instant,
+    reported_at: Instant,
+    /// Something was committed since then.
+    unreported: bool,
     answers: Receiver<Answered>,
     answers_to: SyncSender<Answered>,
     remarks: Remarks,
@@ -151,6 +164,8 @@ impl<'p> Owner<'p> {
             dirty_since: None,
             retry_at: None,
             trimmed_at: clock::monotonic(),
+            reported_at: clock::monotonic(),
+            unreported: false,
             answers,
             answers_to,
             remarks: Remarks::default(),
@@ -189,6 +204,7 @@ impl<'p> Owner<'p> {
         let more = !draining && self.fold_available(now);
         self.wake_lanes(now);
         self.remarks.say_due();
+        self.report_if_due();
         if self.commit_is_due(draining) {
             self.commit();
         }
@@ -276,7 +292,7 @@ impl<'p> Owner<'p> {
         let wakeup = self.lanes.values().filter_map(Lane::next_wakeup).min();
         let until_wakeup = wakeup.map_or(SLEEP_MAX, |at| at.since(now).max(Duration::from_millis(1)));
         let until_commit = self.dirty_since.map_or(SLEEP_MAX, |since| {
-            COMMIT_LINGER.saturating_sub(clock::monotonic().saturating_duration_since(since))
+            self.linger().saturating_sub(clock::monotonic().saturating_duration_since(since))
         });
         until_wakeup.min(until_commit).min(SLEEP_MAX)
     }
@@ -294,7 +310,12 @@ impl<'p> Owner<'p> {
         }
         let since = *self.dirty_since.get_or_insert(now);
         let urgent = self.effects.values().any(|effects| !effects.sends.is_empty() || !effects.dead_letters.is_empty());
-        urgent || draining || now.saturating_duration_since(since) >= COMMIT_LINGER
+        urgent || draining || now.saturating_duration_since(since) >= self.linger()
+    }
+
+    fn linger(&self) -> Duration {
+        let dirty: usize = self.effects.values().map(|effects| effects.dirty.len()).sum();
+        if dirty < FLOOD { COMMIT_LINGER } else { COMMIT_LINGER_IN_A_FLOOD }
     }
 
     fn commit(&mut self) {
@@ -366,10 +387,18 @@ impl<'p> Owner<'p> {
                 self.plan.runtime.spawn(sender::send(client, tokens, delivery, timeout, answers));
             }
         }
-        self.report();
+        self.unreported = true;
     }
 
-    fn report(&self) {
+    fn report_if_due(&mut self) {
+        if self.unreported && clock::monotonic().saturating_duration_since(self.reported_at) >= REPORT_INTERVAL {
+            self.report();
+        }
+    }
+
+    fn report(&mut self) {
+        self.reported_at = clock::monotonic();
+        self.unreported = false;
         let now = clock::now();
         let halted = self.lanes.iter().find(|(_, lane)| matches!(lane.blocked(), Blocked::Halted { .. }));
         self.gate.set(match halted {

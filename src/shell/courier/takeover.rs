@@ -1,20 +1,29 @@
-//! Taking over a ledger partition: fence, read the state to its true end, go on where it says.
+//! Taking over a ledger partition: fence, close what was left open, read the state to its true end, go on where it says.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use rdkafka::error::KafkaError;
+use rdkafka::producer::BaseProducer;
 use thiserror::Error;
 
 use super::Plan;
+use super::transaction::{self, Outcome, Write};
 use crate::event::Timestamp;
 use crate::lane::{Effects, Lane, StateError, StateKey};
-use crate::shell::kafka::{ReadError, read_partition};
+use crate::shell::kafka::{QuietContext, ReadError, read_stable_part, wait_until_stable};
 
 /// Key of the record that says where in the ledger the state stands: the next offset to fold, as decimal digits.
 pub const POSITION_KEY: &str = "position";
 
 /// The longest a state partition may take to be read.
 const READ_TIMEOUT: Duration = Duration::from_secs(600);
+
+/// How long a transaction may be open after everybody who could end it was fenced.
+const OPEN_MAX: Duration = Duration::from_secs(5);
+
+/// Key of the record that closes such a transaction; it never has a value.
+const CLOSING_KEY: &str = "closing";
 
 /// Why a partition can't be taken over.
 #[derive(Debug, Error)]
@@ -25,6 +34,8 @@ pub enum TakeoverError {
     State(#[from] StateError),
     #[error("the position record is damaged")]
     Position,
+    #[error("a transaction that was left open could not be closed: {0}")]
+    Open(KafkaError),
 }
 
 /// A partition's lanes as their last owner committed them.
@@ -35,10 +46,33 @@ pub struct Restored {
     pub records: usize,
 }
 
-/// Reads a partition's state. The caller has fenced its predecessor.
+/// Closes a transaction that Kafka has left open in the state. By now every one of our predecessors' has an end, so one that
+/// is still open has lost its marker: Kafka has been seen to acknowledge a commit, and to leave its marker out, while the only
+/// broker with the partition is shut down in an orderly way. The marker of our own, empty transaction closes it as committed: as
+/// it was acknowledged. Had it been aborted, that would do no harm, because each one takes a consistent state to the next.
+pub fn close_left_open(
+    plan: &Plan,
+    partition: i32,
+    producer: &BaseProducer<QuietContext>,
+) -> Result<(), TakeoverError> {
+    let (kafka, topic) = (&plan.kafka, &plan.names.state);
+    match wait_until_stable(kafka, topic, partition, OPEN_MAX) {
+        Ok(()) => return Ok(()),
+        Err(ReadError::TimedOut { .. }) => {}
+        Err(error @ ReadError::Kafka { .. }) => return Err(error.into()),
+    }
+    tracing::warn!(partition, "kafka has left a transaction open in the state; closing it");
+    let closing = Write { topic, partition, key: CLOSING_KEY.into(), value: None, headers: None };
+    match transaction::commit(producer, &[closing]) {
+        Outcome::Committed => Ok(wait_until_stable(kafka, topic, partition, OPEN_MAX)?),
+        Outcome::Aborted(error) | Outcome::Over(error) => Err(TakeoverError::Open(error)),
+    }
+}
+
+/// Reads a partition's state. The caller has fenced its predecessor and closed what that one left open.
 pub fn restore(plan: &Plan, partition: i32) -> Result<Restored, TakeoverError> {
     let mut records: BTreeMap<Vec<u8>, Vec<u8>> = BTreeMap::new();
-    read_partition(&plan.kafka, &plan.names.state, partition, READ_TIMEOUT, |key, value| match value {
+    read_stable_part(&plan.kafka, &plan.names.state, partition, READ_TIMEOUT, |key, value| match value {
         Some(value) => {
             records.insert(key.to_vec(), value.to_vec());
         }

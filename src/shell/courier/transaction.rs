@@ -5,6 +5,7 @@
 //! with anything in flight could only time out. A commit that was begun can't be aborted: what became of it is for a
 //! successor to find out, whose takeover ends it one way or the other.
 
+use std::thread;
 use std::time::Duration;
 
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -18,6 +19,9 @@ const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// How long an abort waits between two polls.
 const ABORT_SLICE: Duration = Duration::from_millis(100);
+
+/// How long settling rests between two polls.
+const SETTLE_PAUSE: Duration = Duration::from_micros(300);
 
 /// One record of a transaction; without a value it is a tombstone.
 pub struct Write<'a> {
@@ -72,7 +76,12 @@ fn write_all(
 /// Polls until every record is accounted for; returns how many are not.
 fn settle(producer: &BaseProducer<QuietContext>, deadline: Deadline) -> i32 {
     while producer.in_flight_count() > 0 && !deadline.has_passed() {
-        producer.poll(Duration::from_millis(1));
+        let before = producer.in_flight_count();
+        producer.poll(Duration::ZERO);
+        if producer.in_flight_count() == before {
+            // the Rust client's own waiting spins for its last millisecond
+            thread::park_timeout(SETTLE_PAUSE);
+        }
     }
     producer.in_flight_count()
 }

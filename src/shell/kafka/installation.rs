@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::context::QuietContext;
-use super::{Names, ReadError, read_partition, transactional_config};
+use super::{Names, ReadError, read_partition, read_stable_part, transactional_config};
 use crate::config;
 use crate::event::HashKey;
 
@@ -56,7 +56,9 @@ struct Record {
 
 /// Reads the installation record, writing it first where it is missing or lacks a lane. Blocks.
 pub fn install(kafka: &config::Kafka, names: &Names, lanes: &[&str]) -> Result<Installation, InstallationError> {
-    let known = read(kafka, names)?;
+    // What an open transaction could add are lanes that this config doesn't have: no reason to wait for it, and an owner may
+    // have to close it first.
+    let known = written(|found| read_stable_part(kafka, &names.state, 0, TIMEOUT, found))?;
     if let Some(record) = known.filter(|record| lanes.iter().all(|lane| record.lanes.contains_key(*lane))) {
         return checked(record, kafka);
     }
@@ -79,8 +81,15 @@ pub fn installed(kafka: &config::Kafka, names: &Names) -> Result<Option<Installa
 }
 
 fn read(kafka: &config::Kafka, names: &Names) -> Result<Option<Record>, InstallationError> {
+    written(|found| read_partition(kafka, &names.state, 0, TIMEOUT, found))
+}
+
+/// The installation record among those that `read` shows.
+fn written(
+    read: impl FnOnce(&mut dyn FnMut(&[u8], Option<&[u8]>)) -> Result<(), ReadError>,
+) -> Result<Option<Record>, InstallationError> {
     let mut found = None;
-    read_partition(kafka, &names.state, 0, TIMEOUT, |key, value| {
+    read(&mut |key, value| {
         if key == KEY.as_bytes() {
             found = value.map(<[u8]>::to_vec);
         }

@@ -15,7 +15,7 @@ pub(super) use context::log;
 pub use context::{Assignments, GroupContext, GroupEvent, Partition, QuietContext};
 pub use installation::{Installation, InstallationError, install, installed};
 pub use raw::{Batches, Fetched, topic_ids};
-pub use reader::{ReadError, read_partition, scan_partition};
+pub use reader::{ReadError, read_partition, read_stable_part, scan_partition, wait_until_stable};
 pub use topics::{TopicError, TopicState, create_topics, list_topics, trim};
 
 use crate::config;
@@ -151,7 +151,8 @@ pub fn transactional_config(kafka: &config::Kafka, transactional_id: &str) -> Cl
     client.set("transactional.id", transactional_id);
     client.set("transaction.timeout.ms", "30000");
     client.set("acks", "all");
-    client.set("linger.ms", "0");
+    // the state of a flood is thousands of records: in few batches, not in as many as there are records
+    client.set("linger.ms", "1");
     client.set("compression.type", "lz4");
     client.set("message.max.bytes", kafka.topics.message_bytes_max.to_string());
     client.set("queue.buffering.max.kbytes", "65536");

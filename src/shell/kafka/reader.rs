@@ -39,6 +39,19 @@ pub fn read_partition(
     topic: &str,
     partition: i32,
     timeout: Duration,
+    on_record: impl FnMut(&[u8], Option<&[u8]>),
+) -> Result<(), ReadError> {
+    let deadline = Deadline::after(timeout);
+    wait_until_stable(kafka, topic, partition, timeout)?;
+    read_stable_part(kafka, topic, partition, deadline.left(), on_record)
+}
+
+/// The same up to the first transaction that is still open, if there is one: nothing is waited for.
+pub fn read_stable_part(
+    kafka: &config::Kafka,
+    topic: &str,
+    partition: i32,
+    timeout: Duration,
     mut on_record: impl FnMut(&[u8], Option<&[u8]>),
 ) -> Result<(), ReadError> {
     let deadline = Deadline::after(timeout);
@@ -46,8 +59,6 @@ pub fn read_partition(
     let timed_out = || ReadError::TimedOut { topic: topic.to_owned(), partition };
     let consumer: BaseConsumer<QuietContext> =
         reader_config(kafka).create_with_context(QuietContext).map_err(failed)?;
-    wait_until_stable(kafka, &consumer, topic, partition, deadline)?;
-    tracing::debug!(topic, partition, "stable");
     let mut assignment = TopicPartitionList::new();
     assignment.add_partition_offset(topic, partition, Offset::Beginning).map_err(failed)?;
     consumer.assign(&assignment).map_err(failed)?;
@@ -121,19 +132,16 @@ fn show(record: &BorrowedMessage<'_>, on_record: &mut impl FnMut(&[u8], Option<&
 }
 
 /// Waits until everything that was written has been committed or aborted.
-fn wait_until_stable(
+pub fn wait_until_stable(
     kafka: &config::Kafka,
-    committed: &BaseConsumer<QuietContext>,
     topic: &str,
     partition: i32,
-    deadline: Deadline,
+    timeout: Duration,
 ) -> Result<(), ReadError> {
-    let mut config = reader_config(kafka);
-    config.set("isolation.level", "read_uncommitted");
-    // It only asks for watermarks; outside of any group it has nothing to close.
-    config.remove("group.id");
+    let deadline = Deadline::after(timeout);
+    let (committed, uncommitted) = (asking(kafka, "read_committed"), asking(kafka, "read_uncommitted"));
     let failed = |error| ReadError::Kafka { topic: topic.to_owned(), partition, error };
-    let uncommitted: BaseConsumer<QuietContext> = config.create_with_context(QuietContext).map_err(failed)?;
+    let (committed, uncommitted) = (committed.map_err(failed)?, uncommitted.map_err(failed)?);
     while !deadline.has_passed() {
         let stable = committed.fetch_watermarks(topic, partition, REQUEST_TIMEOUT);
         let high = uncommitted.fetch_watermarks(topic, partition, REQUEST_TIMEOUT);
@@ -145,4 +153,12 @@ fn wait_until_stable(
         committed.poll(Duration::from_millis(20));
     }
     Err(ReadError::TimedOut { topic: topic.to_owned(), partition })
+}
+
+/// A client that only asks for watermarks; outside of any group it has nothing to close.
+fn asking(kafka: &config::Kafka, isolation_level: &str) -> Result<BaseConsumer<QuietContext>, KafkaError> {
+    let mut config = reader_config(kafka);
+    config.set("isolation.level", isolation_level);
+    config.remove("group.id");
+    config.create_with_context(QuietContext)
 }
