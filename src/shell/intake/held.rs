@@ -121,6 +121,11 @@ impl Holdings {
         self.held.iter_mut()
     }
 
+    /// Bytes of all frames in the making.
+    pub fn made_bytes(&self) -> usize {
+        self.held.iter().flat_map(|held| &held.frames).map(|(_, frame)| frame.bytes()).sum()
+    }
+
     pub fn anything_is_read(&self) -> bool {
         self.held.iter().any(|held| held.reached.is_some())
     }

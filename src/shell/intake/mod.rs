@@ -3,11 +3,12 @@
 //! Any number of threads and instances share one consumer group. Each thread reads in batches, decodes in place, routes, leaves
 //! out what it has just sent, and writes frames; what it can't handle becomes a dead letter. Offsets are committed after every write
 //! of their cycle has been acknowledged, never before: at least once, and the lane's marks make it exactly once. Frames are
-//! sealed at once when nothing more is waiting to be read, and otherwise when they are large or old enough. Frames and commits
+//! sealed when nothing more is waiting to be read, or when they are large or old enough, and those before them are
+//! acknowledged: what is read meanwhile goes together. Frames and commits
 //! name their topic's id: one that is deleted and created again is read from its beginning, and said so (`footing`).
 //!
-//! Bounds: a record's size, a frame's size, the number of writes under way (`WRITES_MAX`); at that number reading stops
-//! until Kafka has caught up.
+//! Bounds: a record's size, a frame's size, the writes under way (`WRITES_MAX`), the frames that wait (`MADE_BYTES_MAX`);
+//! beyond these reading stops until Kafka has caught up.
 
 mod cache;
 mod cycle;
@@ -21,6 +22,7 @@ mod whole;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
@@ -44,6 +46,12 @@ use whole::Whole;
 
 /// Writes under way at most; then reading waits.
 const WRITES_MAX: usize = 256;
+
+/// Bytes of frames that wait for earlier ones at most; then reading waits.
+const MADE_BYTES_MAX: usize = 4 << 20;
+
+/// How long reading rests between two looks for acknowledgements.
+const ACKNOWLEDGEMENT_PAUSE: Duration = Duration::from_millis(1);
 
 /// How often offsets are committed while there is something to commit.
 const COMMIT_INTERVAL: Duration = Duration::from_millis(100);
@@ -135,6 +143,8 @@ struct Member {
     /// What is being read now.
     cycle: Cycle,
     cycles: Cycles,
+    /// A frame has reached its size.
+    full: bool,
     sealed_at: Instant,
     committed_at: Instant,
     uncommitted: Cycle,
@@ -149,7 +159,9 @@ struct Member {
 impl Member {
     fn join(plan: Plan) -> Result<Self, KafkaError> {
         let mut consumer_config = group_config(&plan.kafka, &plan.names.intake_group, &plan.member);
-        consumer_config.set("fetch.message.max.bytes", "4194304");
+        // what is fetched unfolds to ten times as much, and counts as prefetched only then
+        consumer_config.set("fetch.message.max.bytes", "1048576");
+        consumer_config.set("fetch.max.bytes", "4194304");
         let consumer: BaseConsumer<GroupContext> = consumer_config.create_with_context(GroupContext::default())?;
         let consumer = Arc::new(consumer);
         let producer: BaseProducer<Acks> = producer_config(&plan.kafka).create_with_context(Acks::default())?;
@@ -185,6 +197,7 @@ impl Member {
             spare: Spare::default(),
             cycle: Cycle::default(),
             cycles: Cycles::default(),
+            full: false,
             sealed_at: clock::monotonic(),
             committed_at: clock::monotonic(),
             uncommitted: Cycle::default(),
@@ -201,14 +214,18 @@ impl Member {
     /// One turn: read what there is, write what is due, commit what is acknowledged.
     fn turn(&mut self) -> Result<(), KafkaError> {
         self.settle()?;
-        if self.cycles.unacknowledged() >= WRITES_MAX {
-            self.producer.poll(Duration::from_millis(5));
+        self.poll_group();
+        let under_way = self.cycles.unacknowledged();
+        if under_way >= WRITES_MAX || under_way > 0 && self.holdings.made_bytes() >= MADE_BYTES_MAX {
+            thread::park_timeout(ACKNOWLEDGEMENT_PAUSE);
             return Ok(());
         }
-        self.poll_group();
         let read = self.read(Duration::ZERO);
+        self.full |= read == Progress::Full;
         let age = clock::monotonic().saturating_duration_since(self.sealed_at);
-        if read != Progress::Read || age >= self.plan.intake.frame_interval {
+        let due = read == Progress::Nothing || self.full || age >= self.plan.intake.frame_interval;
+        // A producer that holds more than it may send turns round and round until it may.
+        if due && self.cycles.unacknowledged() == 0 {
             self.seal();
         }
         if read == Progress::Nothing {
@@ -292,6 +309,7 @@ impl Member {
     /// Writes all frames; what was read since the last seal is a cycle now.
     fn seal(&mut self) {
         self.sealed_at = clock::monotonic();
+        self.full = false;
         if !self.holdings.anything_is_read() {
             return;
         }

@@ -153,6 +153,7 @@ pub fn transactional_config(kafka: &config::Kafka, transactional_id: &str) -> Cl
     client.set("acks", "all");
     // the state of a flood is thousands of records: in few batches, not in as many as there are records
     client.set("linger.ms", "1");
+    client.set("batch.size", kafka.topics.message_bytes_max.to_string());
     client.set("compression.type", "lz4");
     client.set("message.max.bytes", kafka.topics.message_bytes_max.to_string());
     client.set("queue.buffering.max.kbytes", "65536");
