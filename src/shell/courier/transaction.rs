@@ -20,6 +20,9 @@ const TIMEOUT: Duration = Duration::from_secs(20);
 /// How long an abort waits between two polls.
 const ABORT_SLICE: Duration = Duration::from_millis(100);
 
+/// Bytes that are handed over at once: what fits one batch, however much its topic takes.
+const PORTION_BYTES: usize = 512 << 10;
+
 /// How long settling rests between two polls.
 const SETTLE_PAUSE: Duration = Duration::from_micros(300);
 
@@ -64,8 +67,15 @@ fn write_all(
     writes: &[Write<'_>],
     deadline: Deadline,
 ) -> Result<(), KafkaError> {
+    let mut in_flight = 0;
     for write in writes {
         send(producer, write, deadline)?;
+        in_flight += write.key.len() + write.value.as_ref().map_or(0, Vec::len);
+        // A producer that holds more than it may send turns round and round until it may.
+        if in_flight > PORTION_BYTES {
+            settle(producer, deadline);
+            in_flight = 0;
+        }
     }
     match settle(producer, deadline) {
         0 => Ok(()),
