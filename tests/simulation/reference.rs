@@ -146,7 +146,7 @@ impl Reference {
             match gesture.about {
                 Learned::Muted => known.muted = true,
                 Learned::Unmuted => known.muted = false,
-                Learned::Answered | Learned::Closed | Learned::Reopened => {}
+                Learned::Answered | Learned::Begun | Learned::Closed | Learned::Reopened => {}
             }
         }
     }
