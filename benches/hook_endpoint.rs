@@ -21,18 +21,23 @@ The whole hook endpoint under wrk, beside a bare hyper server in the same run.
   --seconds N      how long each run lasts [5]
   --rounds N       how often all of them are run [2]
   --connections N  connections of wrk [64]
+  --only TEXT      only those with this in their name, and what they are compared with
+  --until N        instead: N acknowledged requests, and the memory on the way
+  --linger MS      the producer's linger.ms [as missived has it]
   --slow           instead: slowhttptest in its three modes, while good requests are timed
   --help           this text
 
 Needs wrk, and slowhttptest for --slow (Debian: wrk, slowhttptest).
 ";
 
-#[derive(Clone, Copy)]
 struct Options {
     seconds: u32,
     rounds: u32,
     connections: u32,
     slow: bool,
+    only: Option<String>,
+    until: Option<u32>,
+    linger: Option<String>,
 }
 
 fn main() -> ExitCode {
@@ -48,18 +53,20 @@ fn main() -> ExitCode {
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let runtime = runtime.expect("a runtime");
-    let servers = runtime.block_on(servers::start());
-    match (smoke, options.slow) {
-        (true, _) => runtime.block_on(servers::each_answers(&servers)),
-        (false, true) => runtime.block_on(slow::run(&servers)),
-        (false, false) => wrk::run(&servers, options),
+    let servers = runtime.block_on(servers::start(options.linger.as_deref()));
+    match (smoke, options.slow, options.until) {
+        (true, ..) => runtime.block_on(servers::each_answers(&servers)),
+        (false, true, _) => runtime.block_on(slow::run(&servers)),
+        (false, false, Some(requests)) => wrk::until(&servers, &options, f64::from(requests)),
+        (false, false, None) => wrk::run(&servers, &options),
     }
     ExitCode::SUCCESS
 }
 
 /// The text to show instead, where there is one.
 fn options(args: &[String]) -> Result<Options, String> {
-    let mut options = Options { seconds: 5, rounds: 2, connections: 64, slow: false };
+    let mut options =
+        Options { seconds: 5, rounds: 2, connections: 64, slow: false, only: None, until: None, linger: None };
     let mut args = args.iter();
     while let Some(arg) = args.next() {
         let mut number = || args.next().and_then(|text| text.parse().ok()).ok_or_else(|| HELP.to_owned());
@@ -67,6 +74,9 @@ fn options(args: &[String]) -> Result<Options, String> {
             "--seconds" => options.seconds = number()?,
             "--rounds" => options.rounds = number()?,
             "--connections" => options.connections = number()?,
+            "--until" => options.until = Some(number()?),
+            "--only" => options.only = args.next().cloned(),
+            "--linger" => options.linger = args.next().cloned(),
             "--slow" => options.slow = true,
             "--bench" | "--test" => {}
             _ => return Err(HELP.to_owned()),

@@ -1,6 +1,6 @@
 //! What is measured: the hook before an in-process Kafka, and a bare hyper server that reads bodies and says 200.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
@@ -17,8 +17,8 @@ use missived::config;
 use missived::event::Timestamp;
 use missived::hook::{Door, SIGNATURE_HEADERS, Secret};
 use missived::missive::ChannelType;
-use missived::shell::hook::{Hook, Outlet, serve};
-use rdkafka::config::ClientConfig;
+use missived::shell::hook::{Clock, Hook, Outlet, producer, serve};
+use missived::shell::kafka::bounded_producer_config;
 use rdkafka::mocking::MockCluster;
 use rdkafka::producer::DefaultProducerContext;
 use sha2::Sha256;
@@ -37,29 +37,27 @@ pub struct Servers {
     _stop: watch::Sender<bool>,
 }
 
-pub async fn start() -> Servers {
+pub async fn start(linger: Option<&str>) -> Servers {
     let cluster = MockCluster::new(1).expect("cluster");
     cluster.create_topic("bench.replies", 1, 1).expect("topic");
     cluster.create_topic("bench.ledger", 1, 1).expect("topic");
     let (stop, stopped) = watch::channel(false);
-    let hook = Arc::new(hook(&cluster.bootstrap_servers()));
+    let hook = Arc::new(hook(&cluster.bootstrap_servers(), linger));
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("bound");
     let address = listener.local_addr().expect("an address");
     tokio::spawn(serve(listener, hook, stopped, Duration::ZERO));
     Servers { bare: bare().await, hook: address, _cluster: cluster, _stop: stop }
 }
 
-fn hook(bootstrap: &str) -> Hook {
-    let producer = ClientConfig::new()
-        .set("bootstrap.servers", bootstrap)
-        .set("enable.idempotence", "true")
-        .set("acks", "all")
-        .set("linger.ms", "0")
-        .set("compression.type", "lz4")
-        .create()
-        .expect("producer");
+fn hook(bootstrap: &str, linger: Option<&str>) -> Hook {
+    let millis = AtomicU64::new(1_795_317_120_000);
+    let clock: Clock = Arc::new(move || Timestamp::from_millis(millis.fetch_add(TWO_DAYS_MS, Ordering::Relaxed)));
+    let mut client = bounded_producer_config(&kafka(bootstrap), Duration::from_secs(10));
+    if let Some(linger) = linger {
+        client.set("linger.ms", linger);
+    }
     let outlet = Outlet {
-        producer,
+        producer: producer(&client, Arc::clone(&clock)).expect("a producer"),
         replies: "bench.replies".to_owned(),
         ledger: "bench.ledger".to_owned(),
         partition_of_lane: HashMap::from([("default".into(), 0)]),
@@ -74,9 +72,23 @@ fn hook(bootstrap: &str) -> Hook {
         signature_headers: SIGNATURE_HEADERS.map(Box::from).to_vec(),
         doors: vec![door],
     };
-    let millis = AtomicU64::new(1_795_317_120_000);
-    let clock = move || Timestamp::from_millis(millis.fetch_add(TWO_DAYS_MS, Ordering::Relaxed));
-    Hook::new(config, outlet, Arc::new(clock)).expect("a hook")
+    Hook::new(config, outlet, clock).expect("a hook")
+}
+
+fn kafka(bootstrap: &str) -> config::Kafka {
+    config::Kafka {
+        bootstrap: bootstrap.to_owned(),
+        namespace: "bench".into(),
+        instance: None,
+        session_timeout: Duration::from_secs(6),
+        topics: config::Topics {
+            ledger_partitions: 1,
+            reply_partitions: 1,
+            replication: 1,
+            message_bytes_max: 1 << 20,
+        },
+        librdkafka: BTreeMap::new(),
+    }
 }
 
 /// The defaults, but for quotas that nobody exhausts; they are counted all the same.

@@ -14,78 +14,157 @@ const BODIES: usize = 4_096;
 
 struct Run {
     name: &'static str,
+    /// What it is compared with, round by round.
+    bare: usize,
     address: SocketAddr,
     script: String,
 }
 
+/// What one run came to; processor times are microseconds a request.
 #[derive(Clone)]
 struct Figures {
+    requests: f64,
     per_second: f64,
     p50: String,
     p99: String,
-    cpu_us: f64,
+    cpu: Cpu,
     /// Requests that were not answered 2xx.
     others: String,
 }
 
-pub fn run(servers: &Servers, options: Options) {
+/// Processor time of this process by whose threads they are, and of wrk.
+#[derive(Clone, Copy, Default)]
+struct Cpu {
+    server: f64,
+    client: f64,
+    broker: f64,
+    wrk: f64,
+}
+
+impl Cpu {
+    fn now() -> Self {
+        let mut cpu = Self { wrk: of_children_us(), ..Self::default() };
+        for task in fs::read_dir("/proc/self/task").into_iter().flatten().flatten() {
+            let read = |name: &str| fs::read_to_string(task.path().join(name)).unwrap_or_default();
+            let nanos: f64 = read("schedstat").split(' ').next().and_then(|text| text.parse().ok()).unwrap_or(0.0);
+            let share = match read("comm").trim() {
+                "rdk:mock" => &mut cpu.broker,
+                name if name.starts_with("rdk:") || name.starts_with("producer") => &mut cpu.client,
+                _ => &mut cpu.server,
+            };
+            *share += nanos / 1e3;
+        }
+        cpu
+    }
+
+    fn since(self, before: Self, requests: f64) -> Self {
+        let each = |after: f64, before: f64| (after - before) / requests.max(1.0);
+        Self {
+            server: each(self.server, before.server),
+            client: each(self.client, before.client),
+            broker: each(self.broker, before.broker),
+            wrk: each(self.wrk, before.wrk),
+        }
+    }
+
+    fn ours(self) -> f64 {
+        self.server + self.client + self.broker
+    }
+}
+
+pub fn run(servers: &Servers, options: &Options) {
     let folder = tempfile::tempdir().expect("a folder");
-    let probes = write_bodies(folder.path(), "probes", |_| None);
-    let replies = write_bodies(folder.path(), "replies", Some);
-    let runs = [
-        Run { name: "bare hyper", address: servers.bare, script: script(&replies, "", Proof::Good) },
-        Run { name: "hook, nothing for Kafka", address: servers.hook, script: script(&probes, "", Proof::Good) },
-        Run { name: "hook, acknowledged by Kafka", address: servers.hook, script: script(&replies, "", Proof::Good) },
-        Run {
-            name: "bare hyper, a connection each",
-            address: servers.bare,
-            script: script(&replies, CLOSE, Proof::Good),
-        },
-        Run {
-            name: "hook, accepted, a connection each",
-            address: servers.hook,
-            script: script(&probes, CLOSE, Proof::Good),
-        },
-        Run {
-            name: "hook, refused, a connection each",
-            address: servers.hook,
-            script: script(&probes, CLOSE, Proof::Wrong),
-        },
-    ];
+    let runs = runs(servers, folder.path());
     let mut figures: Vec<Vec<Figures>> = runs.iter().map(|_| Vec::new()).collect();
-    println!("memory before: {} KiB", resident_kib());
+    let wanted = |run: &Run| options.only.as_deref().is_none_or(|only| run.name.contains(only));
+    let needed: Vec<bool> =
+        (0..runs.len()).map(|at| wanted(&runs[at]) || runs.iter().any(|run| run.bare == at && wanted(run))).collect();
     for round in 1..=options.rounds {
-        for (run, figures) in runs.iter().zip(&mut figures) {
+        for (run, figures) in
+            runs.iter().zip(&mut figures).zip(&needed).filter(|(_, needed)| **needed).map(|(run, _)| run)
+        {
             figures.push(measure(run, options, folder.path()));
             let last = figures.last().expect("just pushed");
             let others = if last.others.is_empty() { "none" } else { &last.others };
-            println!(
-                "round {round}, {}: {:.0}/s, not 2xx: {others}, memory {} KiB",
-                run.name,
-                last.per_second,
-                resident_kib()
-            );
+            let (rate, memory) = (last.per_second, resident_kib());
+            println!("round {round}, {}: {rate:.0}/s, not 2xx: {others}, memory {memory} KiB", run.name);
         }
     }
     print_table(&runs, &figures);
 }
 
+/// Acknowledged requests until there were so many; the memory at a tenth, at half and at the end of them.
+pub fn until(servers: &Servers, options: &Options, requests: f64) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let runs = runs(servers, folder.path());
+    let run = runs.iter().find(|run| run.name == ACKNOWLEDGED).expect("one of them");
+    let (mut done, mut marks) = (0.0, vec![1.0, 0.5, 0.1]);
+    println!("memory before: {} KiB", resident_kib());
+    while let Some(mark) = marks.last() {
+        if done >= mark * requests {
+            println!("after {done:.0} requests: {} KiB", resident_kib());
+            marks.pop();
+            continue;
+        }
+        let figures = measure(run, options, folder.path());
+        assert!(figures.others.is_empty(), "all are acknowledged");
+        done += figures.requests;
+    }
+}
+
+const ACKNOWLEDGED: &str = "hook, acknowledged by Kafka";
+
+fn runs(servers: &Servers, folder: &Path) -> Vec<Run> {
+    let probes = write_bodies(folder, "probes", |_| None);
+    let replies = write_bodies(folder, "replies", Some);
+    let (bare, hook) = (servers.bare, servers.hook);
+    let run = |name, bare, address, script| Run { name, bare, address, script };
+    vec![
+        run("bare hyper", 0, bare, script(&replies, "", Proof::Good)),
+        run("hook, nothing for Kafka", 0, hook, script(&probes, "", Proof::Good)),
+        run(ACKNOWLEDGED, 0, hook, script(&replies, "", Proof::Good)),
+        run("bare hyper, a connection each", 3, bare, script(&replies, CLOSE, Proof::Good)),
+        run("hook, accepted, a connection each", 3, hook, script(&probes, CLOSE, Proof::Good)),
+        run("hook, refused, a connection each", 3, hook, script(&probes, CLOSE, Proof::Wrong)),
+    ]
+}
+
 fn print_table(runs: &[Run], figures: &[Vec<Figures>]) {
-    println!("\n| | requests/s | of bare | p50 | p99 | CPU a request |\n|---|---|---|---|---|---|");
-    let mut bare = 0.0;
-    for (run, figures) in runs.iter().zip(figures) {
-        let mut sorted = figures.clone();
+    println!(
+        "\n| | requests/s | of bare, round by round | p50 | p99 | CPU: server, client, broker; wrk | CPU to bare |"
+    );
+    println!("|---|---|---|---|---|---|---|");
+    for (run, of_run) in runs.iter().zip(figures) {
+        let mut sorted = of_run.clone();
         sorted.sort_by(|one, other| one.per_second.total_cmp(&other.per_second));
         let Some(middle) = sorted.get(sorted.len() / 2) else { continue };
-        if run.name.starts_with("bare") {
-            bare = middle.per_second;
-        }
-        let (rate, ratio) = (middle.per_second, middle.per_second / bare);
+        let pairs = || of_run.iter().zip(&figures[run.bare]);
+        let rates = spread(pairs().map(|(run, bare)| run.per_second / bare.per_second));
+        let times = spread(pairs().map(|(run, bare)| run.cpu.ours() / bare.cpu.ours()));
+        let of = |part: fn(&Cpu) -> f64| median(of_run.iter().map(|figures| part(&figures.cpu)));
         println!(
-            "| {} | {rate:.0} | {ratio:.2} | {} | {} | {:.1} µs |",
-            run.name, middle.p50, middle.p99, middle.cpu_us
+            "| {} | {:.0} | {rates} | {} | {} | {:.1}, {:.1}, {:.1}; {:.1} µs | {times} |",
+            run.name,
+            middle.per_second,
+            middle.p50,
+            middle.p99,
+            of(|cpu| cpu.server),
+            of(|cpu| cpu.client),
+            of(|cpu| cpu.broker),
+            of(|cpu| cpu.wrk),
         );
     }
+}
+
+fn median(values: impl Iterator<Item = f64>) -> f64 {
+    let mut values: Vec<f64> = values.collect();
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
+fn spread(values: impl Iterator<Item = f64> + Clone) -> String {
+    let (least, most) = (values.clone().fold(f64::MAX, f64::min), values.clone().fold(0.0, f64::max));
+    format!("{:.2} ({least:.2} to {most:.2})", median(values))
 }
 
 const CLOSE: &str = "Connection: close\\r\\n";
@@ -131,10 +210,10 @@ end
     )
 }
 
-fn measure(run: &Run, options: Options, folder: &Path) -> Figures {
+fn measure(run: &Run, options: &Options, folder: &Path) -> Figures {
     let script = folder.join("wrk.lua");
     fs::write(&script, &run.script).expect("written");
-    let before = cpu_us();
+    let before = Cpu::now();
     let out = Command::new("wrk")
         .args([
             "-t2",
@@ -149,7 +228,7 @@ fn measure(run: &Run, options: Options, folder: &Path) -> Figures {
         .arg(format!("http://{}", run.address))
         .output()
         .expect("wrk runs (Debian: wrk)");
-    let spent = cpu_us() - before;
+    let after_it = Cpu::now();
     let text = String::from_utf8_lossy(&out.stdout).into_owned();
     let after =
         |name: &str| text.lines().find_map(|line| line.trim().strip_prefix(name)).unwrap_or("").trim().to_owned();
@@ -157,21 +236,22 @@ fn measure(run: &Run, options: Options, folder: &Path) -> Figures {
         text.lines().find_map(|line| line.trim().split_once(" requests in ")).map_or("0", |(count, _)| count);
     let requests: f64 = requests.parse().unwrap_or(0.0);
     Figures {
+        requests,
         per_second: after("Requests/sec:").parse().unwrap_or(0.0),
         p50: after("50%"),
         p99: after("99%"),
-        cpu_us: spent / requests.max(1.0),
+        cpu: after_it.since(before, requests),
         others: after("Non-2xx or 3xx responses:"),
     }
 }
 
-/// Processor time of this process, servers and in-process Kafka together.
-fn cpu_us() -> f64 {
+/// Processor time of children that have ended.
+fn of_children_us() -> f64 {
     const TICKS_PER_SECOND: f64 = 100.0;
     let stat = fs::read_to_string("/proc/self/stat").unwrap_or_default();
     let behind_name = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
     let ticks: f64 =
-        behind_name.split_whitespace().skip(11).take(2).filter_map(|ticks| ticks.parse::<f64>().ok()).sum();
+        behind_name.split_whitespace().skip(13).take(2).filter_map(|ticks| ticks.parse::<f64>().ok()).sum();
     ticks / TICKS_PER_SECOND * 1e6
 }
 

@@ -1,6 +1,6 @@
 //! `missived check`: says everything that is wrong with a config file, or what it will do.
 //!
-//! Reads the file and the secret files that it names; connects to nothing. Faults and warnings go to stderr, one a line;
+//! Reads the file, and the secret files and certificates that it names; connects to nothing. Faults and warnings go to stderr, one a line;
 //! what is right goes to stdout. Exit 0, or 78 (`EX_CONFIG`) when there is a fault. No secret is ever printed.
 
 use std::io::Write as _;
@@ -9,8 +9,9 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use crate::config::{Config, Environment, LoadError, Loaded};
+use crate::config::{Config, Environment, LoadError, Loaded, Tls};
 use crate::route::{Rule, Source};
+use crate::shell::edge::Certificates;
 
 /// `EX_CONFIG` of sysexits.h; systemd can be told not to restart on it.
 pub const EXIT_CONFIG: u8 = 78;
@@ -53,7 +54,12 @@ struct Report {
 impl Report {
     fn of(outcome: &Result<Loaded, LoadError>) -> Self {
         match outcome {
-            Ok(loaded) => Self { complaints: warnings(loaded), findings: findings(&loaded.config), exit: 0 },
+            Ok(loaded) => match unfit_tls(&loaded.config) {
+                unfit if unfit.is_empty() => {
+                    Self { complaints: warnings(loaded), findings: findings(&loaded.config), exit: 0 }
+                }
+                unfit => Self { complaints: warnings(loaded) + &unfit, findings: String::new(), exit: EXIT_CONFIG },
+            },
             Err(error) => Self { complaints: faults(error), findings: String::new(), exit: EXIT_CONFIG },
         }
     }
@@ -67,6 +73,17 @@ fn faults(error: &LoadError) -> String {
 
 fn warnings(loaded: &Loaded) -> String {
     loaded.warnings.iter().map(|warning| format!("warning: {warning}\n")).collect()
+}
+
+/// What is wrong with the files of the listeners that speak TLS.
+fn unfit_tls(config: &Config) -> String {
+    let hook = ("hook", config.hook.as_ref().and_then(|hook| hook.edge.tls.as_ref()));
+    let ingest = ("ingest", config.ingest.as_ref().and_then(|ingest| ingest.edge.tls.as_ref()));
+    let unfit = |(section, files): (&str, Option<&Tls>)| {
+        let error = Certificates::load(files?).err()?;
+        Some(format!("{section}: {error}\n"))
+    };
+    [hook, ingest].into_iter().filter_map(unfit).collect()
 }
 
 fn findings(config: &Config) -> String {
@@ -138,6 +155,19 @@ mod tests {
              else route alerts → channel ops → lane default\n"
         );
         assert_eq!((report.complaints.as_str(), report.exit), ("", 0));
+    }
+
+    #[test]
+    fn certificates_that_are_of_no_use_are_a_fault() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (chain, key) = (folder.path().join("chain.pem"), folder.path().join("key.pem"));
+        std::fs::write(&chain, "no certificate\n").expect("written");
+        std::fs::write(&key, "no key\n").expect("written");
+        let open = "[channels.ops.hook]\ninsecure_unsigned = true";
+        let report = report(&format!("{WORKING}\n{open}\n[hook]\ntls_certificates = {chain:?}\ntls_key = {key:?}\n"));
+        let wanted = format!("hook: {}: no certificate in it\n", chain.display());
+        assert!(report.complaints.ends_with(&wanted), "{}", report.complaints);
+        assert_eq!((report.findings.as_str(), report.exit), ("", EXIT_CONFIG));
     }
 
     #[test]

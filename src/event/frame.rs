@@ -155,6 +155,8 @@ pub enum Learned {
     Reopened,
     Muted,
     Unmuted,
+    /// A person began it in Missive: this is its id, and the routing key is the recipient that was written to, none of ours.
+    Begun,
 }
 
 /// A delivery that was refused, or words that found no room, sent back to their lane because an operator said so.

@@ -128,9 +128,13 @@ impl Framing {
     }
 }
 
-fn end_of_head(head: &[u8], from: usize) -> Option<usize> {
-    let at = head[from..].windows(4).position(|window| window == b"\r\n\r\n")?;
-    Some(from + at + 4)
+fn end_of_head(head: &[u8], mut from: usize) -> Option<usize> {
+    loop {
+        from += head[from..].iter().position(|byte| *byte == b'\n')? + 1;
+        if head[..from].ends_with(b"\r\n\r\n") {
+            return Some(from);
+        }
+    }
 }
 
 /// A line feed or NUL where none may be, in a head that need not be complete: the library may end it where we don't.
@@ -146,13 +150,18 @@ fn suspicious(head: &[u8], from: usize) -> bool {
 }
 
 fn told(head: &[u8]) -> Told {
-    if suspicious(head, 0) || head.starts_with(b"\r") {
+    let (mut length, mut chunks) = (None, Told::Length(0));
+    let (first, mut rest) = line(head);
+    if first.is_empty() {
         return Told::Ambiguously;
     }
-    let (mut length, mut chunks) = (None, Told::Length(0));
-    for line in lines(head).skip(1) {
+    loop {
+        let (line, behind) = line(rest);
+        if line.is_empty() {
+            break;
+        }
         let name = line.split(|byte| *byte == b':').next().unwrap_or(line);
-        if line.contains(&b'\r') || name.last().is_none_or(u8::is_ascii_whitespace) || name[0].is_ascii_whitespace() {
+        if name.last().is_none_or(u8::is_ascii_whitespace) || name[0].is_ascii_whitespace() {
             return Told::Ambiguously;
         }
         let value = line.get(name.len() + 1..).unwrap_or_default().trim_ascii();
@@ -165,6 +174,11 @@ fn told(head: &[u8]) -> Told {
             }
             chunks = Told::Chunks;
         }
+        rest = behind;
+    }
+    if rest != b"\r\n" {
+        // A line that doesn't end as lines do, not the end of the head.
+        return Told::Ambiguously;
     }
     match (length, chunks) {
         (Some(length), Told::Length(_)) => Told::Length(length),
@@ -173,15 +187,13 @@ fn told(head: &[u8]) -> Told {
     }
 }
 
-/// The lines of a whole head, without the empty one at its end.
-fn lines(head: &[u8]) -> impl Iterator<Item = &[u8]> {
-    let mut rest = head.strip_suffix(b"\r\n").unwrap_or(head);
-    std::iter::from_fn(move || {
-        let end = rest.iter().position(|byte| *byte == b'\n')?;
-        let line = &rest[..end];
-        rest = &rest[end + 1..];
-        Some(line.strip_suffix(b"\r").unwrap_or(line))
-    })
+/// The first line, and what is behind it; an empty one where a line doesn't end as lines do.
+fn line(head: &[u8]) -> (&[u8], &[u8]) {
+    let end = head.iter().position(|byte| matches!(byte, 0 | b'\n' | b'\r')).unwrap_or(head.len());
+    match head[end..].strip_prefix(b"\r\n") {
+        Some(behind) => (&head[..end], behind),
+        None => (&[], head),
+    }
 }
 
 fn digits(value: &[u8]) -> Option<u64> {

@@ -1,9 +1,9 @@
 //! What a webhook request must prove before a byte of its body is interpreted, and what it then says.
 //!
 //! [`Doors::admit`] judges the head, [`Proving`] runs the MAC over the body, [`Proving::finish`] makes a [`Verified`] body or
-//! refuses, and [`hear`] takes nothing but that. What is heard becomes a [`ReplyRecord`] for Kafka and, often, a lesson for
-//! the lane. [`Framing`] watches a connection for heads that could be read in two ways. [`ingest`] is the same for those who
-//! can't write to Kafka. Pure: sockets, deadlines and Kafka are the shell's.
+//! refuses, [`Said::parse`] takes nothing but that, and [`hear`] understands it. What is heard becomes a [`ReplyRecord`] for
+//! Kafka and, often, a lesson for the lane. [`Framing`] watches a connection for heads that could be read in two ways.
+//! [`ingest`] is the same for those who can't write to Kafka. Pure: sockets, deadlines and Kafka are the shell's.
 
 mod admission;
 mod framing;
@@ -16,6 +16,7 @@ mod proof;
 mod refusal;
 mod replay;
 mod reply;
+mod said;
 mod signature;
 
 use crate::event::Timestamp;
@@ -29,7 +30,8 @@ pub use payload::{Heard, ID_BYTES_MAX, hear};
 pub use proof::{Body, Proven, ProvenBy, Proving, Verified};
 pub use refusal::{Outward, Refusal, Unauthentic};
 pub use replay::{HEADER as REPLAY_HEADER, ReplayKey};
-pub use reply::{Author, Conversation, Kind, Label, ReplyRecord, Rule, VERSION};
+pub use reply::{Author, Conversation, Kind, ReplyRecord, Rule, VERSION};
+pub use said::{Part, Said};
 pub use signature::HEADERS as SIGNATURE_HEADERS;
 
 /// One channel's way in: `POST /hooks/<channel>`.

@@ -8,9 +8,9 @@
 use std::borrow::Cow;
 
 use serde::{Serialize, Serializer};
-use serde_json::Value;
 
 use super::plain::plain;
+use super::said::Part;
 use crate::event::Timestamp;
 use crate::missive::{ChannelType, RoutingKey};
 
@@ -19,6 +19,9 @@ pub const VERSION: &str = "1";
 
 /// How a key begins that stands for a conversation of Missive's instead of one of ours.
 pub const BY_CONVERSATION: &str = "conversation:";
+
+/// Room for what a record says besides its texts; it grows where that isn't enough.
+const AROUND_TEXTS_BYTES: usize = 1_024;
 
 /// What a record is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -45,32 +48,32 @@ impl Kind {
     }
 }
 
-/// One record of the replies topic.
-#[derive(Clone, Debug, PartialEq)]
-pub struct ReplyRecord {
+/// One record of the replies topic; it borrows from the webhook.
+#[derive(Clone, Debug)]
+pub struct ReplyRecord<'b> {
     pub kind: Kind,
     /// The channel whose door it came through.
-    pub channel: Box<str>,
+    pub channel: &'b str,
     /// None only for a rule about a conversation as a whole.
-    pub message_id: Option<Box<str>>,
+    pub message_id: Option<&'b str>,
     /// As Missive sent it.
-    pub body: Option<Box<str>>,
+    pub body: Option<&'b str>,
     /// What `body` is written in.
     pub written_in: ChannelType,
     /// The Missive user.
-    pub author: Author,
+    pub author: Author<'b>,
     /// The sender identity that was chosen (`from_field`), as Missive writes it.
-    pub alias: Value,
+    pub alias: Part<'b>,
     /// The customers (`to_fields`), as Missive writes them.
-    pub recipients: Vec<Value>,
-    pub conversation: Conversation,
+    pub recipients: Part<'b>,
+    pub conversation: Conversation<'b>,
     /// As Missive writes them; their URLs expire.
-    pub attachments: Vec<Value>,
+    pub attachments: Part<'b>,
     /// Where it belongs; the Kafka key.
-    pub routing_key: Option<Box<str>>,
+    pub routing_key: Option<Cow<'b, str>>,
     pub times: Times,
     /// For [`Kind::Rule`].
-    pub rule: Option<Rule>,
+    pub rule: Option<Rule<'b>>,
 }
 
 /// Missive's times in Unix seconds, and ours.
@@ -82,36 +85,36 @@ pub struct Times {
     pub received_at: Timestamp,
 }
 
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Author {
-    pub id: Option<Box<str>>,
-    pub email: Option<Box<str>>,
-    pub name: Option<Box<str>>,
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Author<'b> {
+    pub id: Option<&'b str>,
+    pub email: Option<&'b str>,
+    pub name: Option<&'b str>,
 }
 
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Conversation {
-    pub id: Option<Box<str>>,
-    pub subject: Option<Box<str>>,
-    pub web_url: Option<Box<str>>,
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub struct Conversation<'b> {
+    pub id: Option<&'b str>,
+    pub subject: Option<&'b str>,
+    pub web_url: Option<&'b str>,
     /// Its shared labels, where Missive tells them.
-    #[serde(serialize_with = "listed")]
-    pub labels: Option<Vec<Label>>,
+    #[serde(serialize_with = "names")]
+    pub labels: Part<'b>,
 }
 
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Label {
-    pub id: Option<Box<str>>,
-    pub name: Option<Box<str>>,
-}
-
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Rule {
-    pub id: Option<Box<str>>,
-    pub description: Option<Box<str>>,
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Rule<'b> {
+    pub id: Option<&'b str>,
+    pub description: Option<&'b str>,
     /// Passed through as it is: Missive renames them.
     #[serde(rename = "type")]
-    pub kind: Option<Box<str>>,
+    pub kind: Option<&'b str>,
+}
+
+#[derive(Serialize)]
+struct Label<'b> {
+    id: Option<&'b str>,
+    name: Option<&'b str>,
 }
 
 #[derive(Serialize)]
@@ -122,11 +125,13 @@ struct Json<'a> {
     body: Option<&'a str>,
     text: Option<Cow<'a, str>>,
     html: Option<&'a str>,
-    author: &'a Author,
-    alias: &'a Value,
-    recipients: &'a [Value],
-    conversation: &'a Conversation,
-    attachments: &'a [Value],
+    author: Author<'a>,
+    alias: Part<'a>,
+    #[serde(serialize_with = "listed")]
+    recipients: Part<'a>,
+    conversation: Conversation<'a>,
+    #[serde(serialize_with = "listed")]
+    attachments: Part<'a>,
     routing_key: Option<&'a str>,
     route: Option<&'a str>,
     entity: Option<&'a str>,
@@ -135,12 +140,12 @@ struct Json<'a> {
     updated_at: Option<i64>,
     received_at_ms: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
-    rule: Option<&'a Rule>,
+    rule: Option<Rule<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     raw: Option<&'a str>,
 }
 
-impl ReplyRecord {
+impl ReplyRecord<'_> {
     /// The Kafka key; without one, records spread.
     pub fn key(&self) -> Option<&str> {
         self.routing_key.as_deref()
@@ -156,10 +161,10 @@ impl ReplyRecord {
         let fixed = [
             ("content-type", "application/json"),
             ("missived-version", VERSION),
-            ("missived-channel", self.channel.as_ref()),
+            ("missived-channel", self.channel),
             ("missived-kind", self.kind.as_str()),
         ];
-        fixed.into_iter().chain(self.message_id.as_deref().map(|id| ("missived-message-id", id)))
+        fixed.into_iter().chain(self.message_id.map(|id| ("missived-message-id", id)))
     }
 
     /// The Kafka value; with `raw`, the webhook as Missive wrote it.
@@ -168,16 +173,16 @@ impl ReplyRecord {
         let (text, html) = self.texts();
         let json = Json {
             kind: self.kind,
-            channel: &self.channel,
-            message_id: self.message_id.as_deref(),
-            body: self.body.as_deref(),
+            channel: self.channel,
+            message_id: self.message_id,
+            body: self.body,
             text,
             html,
-            author: &self.author,
-            alias: &self.alias,
-            recipients: &self.recipients,
-            conversation: &self.conversation,
-            attachments: &self.attachments,
+            author: self.author,
+            alias: self.alias,
+            recipients: self.recipients,
+            conversation: self.conversation,
+            attachments: self.attachments,
             routing_key: self.key(),
             route: own.map(|(route, _)| route),
             entity: own.map(|(_, entity)| entity),
@@ -185,14 +190,17 @@ impl ReplyRecord {
             created_at: self.times.created_at,
             updated_at: self.times.updated_at,
             received_at_ms: self.times.received_at.as_millis(),
-            rule: self.rule.as_ref(),
+            rule: self.rule,
             raw,
         };
-        serde_json::to_vec(&json).expect("texts, numbers and JSON values can always be written")
+        let written = self.body.map_or(0, str::len);
+        let mut value = Vec::with_capacity(AROUND_TEXTS_BYTES + 2 * written + raw.map_or(0, str::len));
+        serde_json::to_writer(&mut value, &json).expect("texts, numbers and JSON values can always be written");
+        value
     }
 
     fn texts(&self) -> (Option<Cow<'_, str>>, Option<&str>) {
-        let body = self.body.as_deref();
+        let body = self.body;
         match self.written_in {
             ChannelType::Text => (body.map(Cow::Borrowed), None),
             ChannelType::Html | ChannelType::Email => (body.map(|html| Cow::Owned(plain(html))), body),
@@ -200,6 +208,12 @@ impl ReplyRecord {
     }
 }
 
-fn listed<S: Serializer>(labels: &Option<Vec<Label>>, serializer: S) -> Result<S::Ok, S::Error> {
-    labels.as_deref().unwrap_or_default().serialize(serializer)
+/// Its items; no list is an empty one.
+fn listed<S: Serializer>(list: &Part<'_>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(list.each())
+}
+
+fn names<S: Serializer>(labels: &Part<'_>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer
+        .collect_seq(labels.each().map(|label| Label { id: label.at("id").text(), name: label.at("name").text() }))
 }

@@ -197,6 +197,11 @@ impl Conversation {
         }
     }
 
+    /// A person began it in Missive, and nothing of ours stands in it yet.
+    pub const fn awaits_its_recipient(&self) -> bool {
+        self.sequence == 0 && self.missive_id.is_some()
+    }
+
     /// How many of its alerts fire, or flap.
     pub fn firing(&self) -> u32 {
         self.members.firing()

@@ -96,13 +96,16 @@ impl Lane {
 
     /// What the hook learned of a conversation.
     pub(super) fn learn(&mut self, lesson: &Lesson<'_>, effects: &mut Effects) {
+        if lesson.about == Learned::Begun {
+            return self.bind(lesson, effects);
+        }
         let Some(id) = self.known_by(lesson) else { return };
         let Some(conversation) = self.conversations.get_mut(&id) else { return };
         match lesson.about {
             Learned::Answered if !lesson.conversation_id.is_empty() => {
                 conversation.missive_id = Some(lesson.conversation_id.into());
             }
-            Learned::Answered => {}
+            Learned::Answered | Learned::Begun => {}
             Learned::Muted => conversation.muted = true,
             Learned::Unmuted => conversation.muted = false,
             Learned::Closed => conversation.closed = true,
@@ -113,6 +116,30 @@ impl Lane {
         }
         effects.dirty.insert(StateKey::Conversation(id));
         self.place(id, effects);
+    }
+
+    /// A person began a conversation with somebody: what that somebody says in a thread of the channel belongs there.
+    fn bind(&mut self, lesson: &Lesson<'_>, effects: &mut Effects) {
+        let recipient = lesson.routing_key;
+        let threads = self.policy.routes.values();
+        let threads = threads.filter(|route| route.kind == Kind::Thread && *route.channel == *lesson.channel);
+        let ids: Vec<_> =
+            threads.map(|route| (self.conversation_id(&route.name, recipient), route.name.clone())).collect();
+        for (id, route) in ids {
+            if !self.conversations.contains_key(&id) && self.conversations.len() >= self.policy.bounds.conversations_max
+            {
+                continue;
+            }
+            let subject = Subject::Route { route, key: recipient.into(), kind: Kind::Thread };
+            let now = self.now;
+            let conversation =
+                self.conversations.entry(id).or_insert_with(|| Conversation::new(now, subject, recipient));
+            conversation.missive_id = Some(lesson.conversation_id.into());
+            conversation.told = Told::Opened;
+            conversation.heard(now);
+            effects.dirty.insert(StateKey::Conversation(id));
+            self.place(id, effects);
+        }
     }
 
     fn known_by(&self, lesson: &Lesson<'_>) -> Option<Fingerprint> {

@@ -21,6 +21,10 @@ use crate::missive::{Channel, Message, Repeat, RoutingKey};
 /// The longest that a short budget keeps a conversation from its next message.
 const STRETCH_MAX: Duration = Duration::from_secs(120);
 
+/// How long a conversation that a person began waits for its recipient: no reference of ours leads there until we have said
+/// something in it.
+const BEGUN_KEPT: Duration = Duration::from_secs(30 * 24 * 3_600);
+
 /// What a placement decides.
 enum Standing {
     Nothing,
@@ -242,6 +246,7 @@ impl Lane {
     fn kept_for(&self, conversation: &Conversation) -> Option<Duration> {
         match &conversation.subject {
             Subject::RollUp { .. } => Some(self.policy.horizons.low),
+            Subject::Route { kind: Kind::Thread, .. } if conversation.awaits_its_recipient() => Some(BEGUN_KEPT),
             Subject::Route { route, .. } => {
                 let route = self.policy.routes.get(route)?;
                 Some(route.window.max(route.timing.episode_gap))

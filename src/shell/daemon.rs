@@ -50,6 +50,8 @@ pub enum DaemonError {
     Kafka(#[from] rdkafka::error::KafkaError),
     #[error(transparent)]
     Tls(#[from] TlsError),
+    #[error(transparent)]
+    Hook(#[from] hook::HookError),
     #[error("no thread: {0}")]
     Thread(std::io::Error),
 }
@@ -289,7 +291,8 @@ fn serve_hook(
     stopped: watch::Receiver<bool>,
 ) -> Result<Task<()>, DaemonError> {
     let _inside = whole.runtime.enter();
-    let producer: FutureProducer = bounded_producer_config(&whole.config.kafka, config.kafka_timeout).create()?;
+    let client = bounded_producer_config(&whole.config.kafka, config.kafka_timeout);
+    let producer = hook::producer(&client, Arc::new(clock::now))?;
     let outlet = Outlet {
         producer,
         replies: whole.names.replies.clone(),

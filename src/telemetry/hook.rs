@@ -55,8 +55,6 @@ pub enum LessonLost {
     /// No partition is known for the lane.
     NoPartition,
     Rejected,
-    /// Not acknowledged while somebody waited; it may still be.
-    Late,
 }
 
 impl LessonLost {
@@ -64,7 +62,6 @@ impl LessonLost {
         match self {
             Self::NoPartition => "no_partition",
             Self::Rejected => "rejected",
-            Self::Late => "late",
         }
     }
 }

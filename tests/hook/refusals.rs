@@ -78,15 +78,16 @@ async fn a_body_over_the_limit_is_refused_by_length_and_by_chunks() {
         format!("{head}Transfer-Encoding: chunked\r\n\r\n{}{}0\r\n\r\n", chunk(400), chunk(length - 400))
     };
     let rows = [
-        (request("/hooks/ops", &[&line], &fits), "401"),
-        (chunked(1000), "401"),
-        (request("/hooks/ops", &[&line], &over), "413"),
-        (request("/hooks/nobody", &[&line], &over), "413"),
-        (format!("{head}Expect: 100-continue\r\nContent-Length: 1001\r\n\r\n"), "413"),
-        (chunked(1001), "413"),
+        (request("/hooks/ops", &[&line], &fits), "401 Unauthorized"),
+        (chunked(1000), "401 Unauthorized"),
+        (request("/hooks/ops", &[&line], &over), "413 Payload Too Large"),
+        (request("/hooks/nobody", &[&line], &over), "413 Payload Too Large"),
+        (format!("{head}Expect: 100-continue\r\nContent-Length: 1001\r\n\r\n"), "413 Payload Too Large"),
+        (chunked(1001), "413 Payload Too Large"),
     ];
     for (row, wanted) in rows {
-        assert_eq!(status(&send(stage.address, &row).await), wanted, "{row:.200}");
+        assert_eq!(send(stage.address, &row).await, refusal(wanted), "{row:.200}");
+        serves_at_once(stage.address).await;
     }
 }
 
@@ -95,7 +96,8 @@ async fn a_body_that_never_comes_is_given_up() {
     let stage = stage(|hook| hook.edge.body_timeout = Duration::from_millis(50)).await;
     let whole = signed(&reply("m-1"));
     let answer = send(stage.address, &whole[..whole.len() - 10]).await;
-    assert_eq!(status(&answer), "408");
+    assert_eq!(answer, refusal("408 Request Timeout"));
+    serves_at_once(stage.address).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -103,5 +105,6 @@ async fn a_head_that_never_ends_is_given_up() {
     let stage = stage(|hook| hook.edge.head_timeout = Duration::from_millis(50)).await;
     for begun in ["", "P", "POST /hooks/ops HTTP/1.1\r\nHost:"] {
         assert_eq!(send(stage.address, begun).await, "", "{begun:?}");
+        serves_at_once(stage.address).await;
     }
 }

@@ -16,7 +16,7 @@ pub use missived::event::frame::{Learned, LedgerRecord};
 pub use missived::hook::{Door, SIGNATURE_HEADERS, Secret};
 use missived::missive::ChannelType;
 pub use missived::shell::edge::{HEAD_BYTES_MAX, HEADERS_MAX};
-use missived::shell::hook::{Hook, Outlet, serve};
+use missived::shell::hook::{Hook, Outlet, producer, serve};
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 pub use rdkafka::message::{Headers, Message, OwnedMessage};
@@ -85,14 +85,14 @@ pub async fn successor(stage: &Stage) -> SocketAddr {
 }
 
 fn hook(change: impl FnOnce(&mut config::Hook), bootstrap: &str) -> Hook {
-    let producer = ClientConfig::new()
+    let mut client = ClientConfig::new();
+    client
         .set("bootstrap.servers", bootstrap)
         .set("enable.idempotence", "true")
         .set("acks", "all")
         .set("linger.ms", "0")
-        .set("message.timeout.ms", "10000")
-        .create()
-        .expect("producer");
+        .set("message.timeout.ms", "10000");
+    let producer = producer(&client, Arc::new(|| NOW)).expect("a producer");
     let partition_of_lane = HashMap::from([("default".into(), 2)]);
     let (replies, ledger) = (REPLIES.to_owned(), LEDGER.to_owned());
     let outlet = Outlet { producer, replies, ledger, partition_of_lane, reply_bytes_max: 1 << 20 };
@@ -229,6 +229,11 @@ pub fn ids(cluster: &Cluster, last: &str) -> Vec<String> {
 pub async fn until_taken(address: SocketAddr, request: &str) {
     let taken = async { while status(&send(address, request).await) != "200" {} };
     timeout(PATIENCE, taken).await.expect("taken in time");
+}
+
+/// All that is said to one who is refused, but for what a 405, a 429 or a 503 adds.
+pub fn refusal(status: &str) -> String {
+    format!("HTTP/1.1 {status}\r\nconnection: close\r\ncontent-length: 0\r\n\r\n")
 }
 
 /// How the server ended a connection.

@@ -150,7 +150,7 @@ impl Reference {
                 Learned::Unmuted => known.muted = false,
                 Learned::Closed => known.closed.push((at, true)),
                 Learned::Reopened => known.closed.push((at, false)),
-                Learned::Answered => {}
+                Learned::Answered | Learned::Begun => {}
             }
         }
     }

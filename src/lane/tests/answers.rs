@@ -201,3 +201,28 @@ fn a_successor_knows_how_many_conversations_have_been_opened() {
     let after = story.lane.tally().conversations_opened;
     assert_eq!(opened + after, 11, "{opened}, then {after}, with the roll-up's");
 }
+
+#[test]
+fn what_a_recipient_says_belongs_into_the_conversation_that_a_person_began_with_it() {
+    let rows = [
+        ("a thread of that recipient", "ops", "chat", "customer-7", Some(KNOWN)),
+        ("another's thread", "ops", "chat", "customer-8", None),
+        ("no thread", "ops", "deals", "customer-7", None),
+        ("another channel's", "crm", "chat", "customer-7", None),
+    ];
+    for (sentence, channel, route, key, wanted) in rows {
+        let mut story = Story::new();
+        let lesson =
+            Lesson { channel, routing_key: "customer-7", conversation_id: KNOWN, about: Learned::Begun, at: story.now };
+        story.lane.step(story.now, Input::Learned(&lesson), &mut story.effects);
+        story.restart();
+        story.pass(HOUR * 24 * 20);
+        let entity = story.key.fingerprint(&[key.as_bytes()]);
+        let state = if route == "chat" { State::Said } else { State::Changed };
+        story.observe(route, key, entity, state, Urgency::Normal, None);
+        let sent = next_sent(&mut story);
+        let Request::Message { body, .. } = &sent.request else { panic!("{sentence}") };
+        let body: serde_json::Value = serde_json::from_slice(body).expect("JSON");
+        assert_eq!(body["messages"]["conversation"].as_str(), wanted, "{sentence}");
+    }
+}

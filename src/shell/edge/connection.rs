@@ -5,27 +5,31 @@
 //! and dropped for a moment, up to the size of a body; not so on a connection that is cut.
 
 use std::convert::Infallible;
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http_body_util::Full;
+use hyper::body::{Bytes, Incoming};
 use hyper::header::{CONNECTION, HeaderValue, TRANSFER_ENCODING};
 use hyper::server::conn::http1::Builder;
 use hyper::service::service_fn;
+use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, copy, sink};
 use tokio::net::TcpStream;
-use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use super::crowd::{Crowd, Cut, Seat};
+use super::answer::answer;
+use super::crowd::{Call, Calls, Crowd, Seat};
 use super::stream::{Patience, Progress, Transport, Watched};
+use super::timer::{Late, Timer};
 use super::{Edge, Service};
 use crate::hook::Framed;
-use crate::telemetry::hook::Connection as Counted;
+use crate::telemetry::hook::{Connection as Counted, Outcome};
 
 /// The longest head.
 pub const HEAD_BYTES_MAX: usize = 16 * 1024;
@@ -40,15 +44,27 @@ const LINGER: Duration = Duration::from_secs(1);
 const SHED: &[u8] =
     b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 5\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
 
-/// What the edge knows of a request besides its words.
-#[derive(Clone, Debug)]
-pub struct Visit {
+/// What the requests of one connection have in common.
+#[derive(Debug)]
+struct Talk<S> {
     peer: SocketAddr,
-    framed: Framed,
-    seat: Arc<Seat>,
+    service: Arc<S>,
+    seat: Seat,
+    progress: Arc<Progress>,
+    timer: Timer,
+    requests_max: u64,
 }
 
-impl Visit {
+/// What the edge knows of a request besides its words.
+#[derive(Debug)]
+pub struct Visit<'t> {
+    peer: SocketAddr,
+    framed: Framed,
+    seat: &'t Seat,
+    timer: &'t Timer,
+}
+
+impl Visit<'_> {
     pub const fn peer(&self) -> SocketAddr {
         self.peer
     }
@@ -57,25 +73,25 @@ impl Visit {
         self.framed
     }
 
+    /// What `future` comes to, unless it takes longer than `span`.
+    pub async fn within<T>(&self, span: Duration, future: impl Future<Output = T>) -> Result<T, Late> {
+        self.timer.within(span, future).await
+    }
+
     /// What was said has been proven: until it is answered, this connection doesn't give way to others.
     pub fn proven(&self) {
         self.seat.proven();
     }
 }
 
-/// Serves requests until either side ends it, it is cut, or the request under way is answered when `stop` becomes true.
-pub(super) async fn serve<S: Service>(
-    stream: TcpStream,
-    peer: SocketAddr,
-    edge: Arc<Edge>,
-    service: Arc<S>,
-    (seat, cut): (Seat, Cut),
-    stop: watch::Receiver<bool>,
-) {
-    let seat = Arc::new(seat);
-    let talk = async {
-        match shake_hands(stream, &edge).await {
-            Ok(transport) => converse(transport, peer, &edge, service, &seat, stop).await,
+/// Serves requests until either side ends it, it is cut, or it is told to finish and has answered.
+pub(super) async fn serve<S: Service>(stream: TcpStream, peer: SocketAddr, service: Arc<S>, seat: Seat, calls: Calls) {
+    let requests_max = service.edge().config.requests_per_connection_max as u64;
+    let talk = Arc::new(Talk { peer, service, seat, progress: Arc::default(), timer: Timer::new(), requests_max });
+    let edge = talk.service.edge();
+    let talking = async {
+        match shake_hands(stream, edge).await {
+            Ok(transport) => converse(transport, &talk, calls.finish).await,
             Err(error) => {
                 tracing::debug!(%error, "no TLS");
                 edge.count(Counted::NoTls);
@@ -83,8 +99,9 @@ pub(super) async fn serve<S: Service>(
         }
     };
     tokio::select! {
-        () = talk => {}
-        _ = cut => tracing::debug!(%peer, "cut to make room"),
+        biased; // Whoever is cut has nothing to say any more, and asking for it is the cheaper look.
+        _ = calls.cut => tracing::debug!(%peer, "cut to make room"),
+        () = talking => {}
     }
 }
 
@@ -110,42 +127,19 @@ async fn shake_hands(stream: TcpStream, edge: &Edge) -> io::Result<Transport> {
     Ok(Transport::Tls(Box::new(stream)))
 }
 
-async fn converse<S: Service>(
-    transport: Transport,
-    peer: SocketAddr,
-    edge: &Arc<Edge>,
-    service: Arc<S>,
-    seat: &Arc<Seat>,
-    mut stop: watch::Receiver<bool>,
-) {
-    let (config, progress) = (&edge.config, Arc::new(Progress::default()));
+async fn converse<S: Service>(transport: Transport, talk: &Arc<Talk<S>>, mut finish: Call) {
+    let config = &talk.service.edge().config;
     let patience = Patience { head: config.head_timeout, idle: config.idle_timeout, write: config.write_timeout };
-    let stream = Watched::new(transport, Arc::clone(&progress), patience, HEAD_BYTES_MAX);
-    let requests_max = config.requests_per_connection_max as u64;
-    let (counting, answering) = (Arc::clone(&service), seat);
-    let service = service_fn(|request| {
-        let (number, framed) = progress.begin();
-        let visit = Visit { peer, framed, seat: Arc::clone(answering) };
-        let (service, progress, seat) = (Arc::clone(&service), Arc::clone(&progress), Arc::clone(answering));
-        // Nothing that follows chunks is looked at: the edge doesn't follow them (see `hook::Framing`).
-        let last = number + 1 >= requests_max || request.headers().contains_key(TRANSFER_ENCODING);
-        Box::pin(async move {
-            let mut response = service.answer(request, visit).await;
-            if last {
-                response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-            }
-            progress.end();
-            seat.unproven();
-            Ok::<_, Infallible>(response)
-        })
-    });
+    let stream = Watched::new(transport, Arc::clone(&talk.progress), patience, HEAD_BYTES_MAX);
+    let service = service_fn(|request| Box::pin(Arc::clone(talk).respond(request)));
     let mut connection = builder().serve_connection(TokioIo::new(stream), service);
-    let mut stopping = false;
+    let mut finishing = false;
     let ended = loop {
         tokio::select! {
+            biased; // What is there to be done is done before anybody looks whether there is to be more.
             ended = poll_fn(|cx| connection.poll_without_shutdown(cx)) => break ended,
-            _ = stop.wait_for(|stop| *stop), if !stopping => {
-                stopping = true;
+            _ = &mut finish, if !finishing => {
+                finishing = true;
                 std::pin::Pin::new(&mut connection).graceful_shutdown();
             }
         }
@@ -153,12 +147,28 @@ async fn converse<S: Service>(
     if let Err(error) = ended {
         tracing::debug!(%error, "connection broke");
         if error.is_parse() {
-            counting.malformed();
+            talk.service.count(None, Outcome::Malformed);
         }
     }
     let stream = connection.into_parts().io.into_inner();
     if let Ok(Err(error)) = timeout(LINGER, drain(stream, config.body_bytes_max)).await {
         tracing::trace!(%error, "connection broke at its end");
+    }
+}
+
+impl<S: Service> Talk<S> {
+    async fn respond(self: Arc<Self>, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
+        let (number, framed) = self.progress.begin();
+        // Nothing that follows chunks is looked at: the edge doesn't follow them (see `hook::Framing`).
+        let last = number + 1 >= self.requests_max || request.headers().contains_key(TRANSFER_ENCODING);
+        let visit = Visit { peer: self.peer, framed, seat: &self.seat, timer: &self.timer };
+        let mut response = answer(&*self.service, request, &visit).await;
+        if last {
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        self.progress.end();
+        self.seat.unproven();
+        Ok(response)
     }
 }
 

@@ -25,6 +25,7 @@ mod crowd;
 mod origin;
 mod quota;
 mod stream;
+mod timer;
 mod tls;
 
 use std::future::Future;
@@ -33,9 +34,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http_body_util::{BodyExt, Full};
-use hyper::body::{Bytes, Incoming};
-use hyper::{HeaderMap, Request, Response};
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use hyper::{HeaderMap, Request};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -43,12 +44,13 @@ use tokio::time::{sleep, timeout};
 
 use crate::config;
 use crate::hook::Refusal;
-use crate::telemetry::hook::{Connection as Counted, Listener, connection_counted, not_accepted};
+use crate::telemetry::hook::{Connection as Counted, Listener, Outcome, connection_counted, not_accepted};
 
-pub use answer::{plain, refused, taken, try_later};
+pub use answer::plain;
 pub use ballast::Load;
 pub use connection::{HEAD_BYTES_MAX, HEADERS_MAX, Visit};
 pub use origin::Origin;
+pub use timer::Late;
 pub use tls::{Certificates, Reload, TlsError};
 
 use ballast::Ballast;
@@ -58,13 +60,24 @@ use quota::{Monotonic, Quotas};
 /// What is waited before trying again after a connection could not be accepted (mostly: no file descriptor left).
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Answers requests. Whatever it answers, its connection obeys the edge.
+/// Judges requests. Whatever it says, its connections obey the edge, and the edge answers.
 pub trait Service: Send + Sync + 'static {
-    /// Answers one request.
-    fn answer(&self, request: Request<Incoming>, visit: Visit) -> impl Future<Output = Response<Full<Bytes>>> + Send;
+    /// What all its connections have in common.
+    fn edge(&self) -> &Arc<Edge>;
 
-    /// A request ended before it was one: the edge has answered it, or cut it.
-    fn malformed(&self);
+    /// The name that a path calls something of ours by: a label that strangers can't invent values for.
+    fn known(&self, path: &str) -> Option<&str>;
+
+    /// What becomes of one request.
+    fn outcome(
+        &self,
+        request: Request<Incoming>,
+        visit: &Visit<'_>,
+        origin: Origin,
+    ) -> impl Future<Output = Result<Outcome, Refusal>> + Send;
+
+    /// A request has ended, or something that was none: the edge has answered it, or cut it.
+    fn count(&self, name: Option<&str>, outcome: Outcome);
 }
 
 /// What all connections of one listener have in common.
@@ -97,7 +110,7 @@ impl Edge {
     }
 
     /// Who sent a request, as far as we believe those who passed it on.
-    pub fn origin(&self, visit: &Visit, headers: &HeaderMap) -> Origin {
+    pub fn origin(&self, visit: &Visit<'_>, headers: &HeaderMap) -> Origin {
         Origin::of(visit.peer().ip(), headers, &self.config.proxies)
     }
 
@@ -115,6 +128,7 @@ impl Edge {
     /// stands for the room that the body takes up and must be kept as long as it does.
     pub async fn pour(
         &self,
+        visit: &Visit<'_>,
         mut body: Incoming,
         mut take: impl FnMut(&[u8]) -> Result<(), Refusal>,
     ) -> Result<Load, Refusal> {
@@ -128,7 +142,7 @@ impl Edge {
             }
             Ok::<_, Refusal>(())
         };
-        timeout(self.config.body_timeout, pouring).await.map_err(|_| Refusal::TooSlow)??;
+        visit.within(self.config.body_timeout, pouring).await.map_err(|Late| Refusal::TooSlow)??;
         Ok(load)
     }
 
@@ -140,12 +154,11 @@ impl Edge {
 /// Serves until `stop` becomes true or its sender is gone; then requests under way may finish within `drain`.
 pub async fn serve<S: Service>(
     listener: TcpListener,
-    edge: Arc<Edge>,
     service: Arc<S>,
     mut stop: watch::Receiver<bool>,
     drain: Duration,
 ) {
-    let mut connections = JoinSet::new();
+    let (edge, mut connections) = (Arc::clone(service.edge()), JoinSet::new());
     let watching = edge.certificates().map(|certificates| tokio::spawn(tls::watch(certificates)));
     loop {
         let accepted = tokio::select! {
@@ -154,11 +167,12 @@ pub async fn serve<S: Service>(
             Some(_) = connections.join_next() => continue,
         };
         match accepted {
-            Ok((stream, peer)) => welcome(stream, peer, &edge, &service, &stop, &mut connections),
+            Ok((stream, peer)) => welcome(stream, peer, &service, &mut connections),
             Err(error) => pause_after(&error, edge.listener).await,
         }
     }
     drop(listener);
+    edge.crowd.dismiss();
     if timeout(drain, async { while connections.join_next().await.is_some() {} }).await.is_err() {
         connections.shutdown().await;
     }
@@ -167,26 +181,19 @@ pub async fn serve<S: Service>(
     }
 }
 
-fn welcome<S: Service>(
-    stream: TcpStream,
-    peer: SocketAddr,
-    edge: &Arc<Edge>,
-    service: &Arc<S>,
-    stop: &watch::Receiver<bool>,
-    connections: &mut JoinSet<()>,
-) {
+fn welcome<S: Service>(stream: TcpStream, peer: SocketAddr, service: &Arc<S>, connections: &mut JoinSet<()>) {
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "a connection was gone before it began");
         return;
     }
+    let edge = service.edge();
     match Crowd::enter(&edge.crowd, Origin::of_peer(peer.ip(), &edge.config.proxies)) {
-        Entry::Seated { seat, cut, room } => {
+        Entry::Seated { seat, calls, room } => {
             edge.count(Counted::Opened);
             if room == crowd::Room::MadeByCutting {
                 edge.count(Counted::Cut);
             }
-            let (edge, service, stop) = (Arc::clone(edge), Arc::clone(service), stop.clone());
-            connections.spawn(connection::serve(stream, peer, edge, service, (seat, cut), stop));
+            connections.spawn(connection::serve(stream, peer, Arc::clone(service), seat, calls));
         }
         Entry::Full => {
             edge.count(Counted::Shed);

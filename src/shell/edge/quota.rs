@@ -7,6 +7,7 @@
 
 use std::collections::HashMap;
 use std::num::NonZeroU32;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -47,6 +48,8 @@ pub(super) struct Quotas<C: Clock> {
     failures: Limiter<C>,
     /// Addresses without a failure left → when they have one again.
     barred: Mutex<HashMap<Network, C::Instant>>,
+    /// How many those are: mostly none, and then nobody needs the lock.
+    barred_count: AtomicUsize,
     clock: C,
 }
 
@@ -61,6 +64,7 @@ impl<C: Clock + Clone> Quotas<C> {
             requests: Limiter::new(requests_per_minute, clock.clone()),
             failures: Limiter::new(failures_per_minute, clock.clone()),
             barred: Mutex::default(),
+            barred_count: AtomicUsize::new(0),
             clock,
         }
     }
@@ -84,15 +88,20 @@ impl<C: Clock + Clone> Quotas<C> {
         if barred.len() < ADDRESSES_MAX {
             barred.insert(network, until);
         }
+        self.barred_count.store(barred.len(), Ordering::Relaxed);
     }
 
     fn is_barred(&self, network: Network) -> bool {
+        if self.barred_count.load(Ordering::Relaxed) == 0 {
+            return false;
+        }
         let mut barred = self.barred();
         let Some(until) = barred.get(&network) else { return false };
         if *until > self.clock.now() {
             return true;
         }
         barred.remove(&network);
+        self.barred_count.store(barred.len(), Ordering::Relaxed);
         false
     }
 
@@ -126,7 +135,11 @@ impl<C: Clock + Clone> Limiter<C> {
 
 /// What governor knows of each address, with a bound.
 #[derive(Debug, Default)]
-struct Addresses(Mutex<Known>);
+struct Addresses {
+    known: Mutex<Known>,
+    /// How many are told apart.
+    count: AtomicUsize,
+}
 
 #[derive(Debug, Default)]
 struct Known {
@@ -137,7 +150,7 @@ struct Known {
 
 impl Addresses {
     fn lock(&self) -> MutexGuard<'_, Known> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -156,18 +169,22 @@ impl StateStore for Addresses {
             return Ok(decision);
         }
         let (decision, after) = decide(known.by_network.get(network).copied())?;
-        known.by_network.insert(*network, after);
+        if known.by_network.insert(*network, after).is_none() {
+            self.count.store(known.by_network.len(), Ordering::Relaxed);
+        }
         Ok(decision)
     }
 }
 
 impl ShrinkableKeyedStateStore<Network> for Addresses {
     fn retain_recent(&self, drop_below: Nanos) {
-        self.lock().by_network.retain(|_, at| *at > drop_below);
+        let mut known = self.lock();
+        known.by_network.retain(|_, at| *at > drop_below);
+        self.count.store(known.by_network.len(), Ordering::Relaxed);
     }
 
     fn len(&self) -> usize {
-        self.lock().by_network.len()
+        self.count.load(Ordering::Relaxed)
     }
 
     fn is_empty(&self) -> bool {

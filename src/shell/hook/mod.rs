@@ -24,16 +24,25 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-use super::edge;
+use super::edge::{self, TlsError};
 use crate::event::Timestamp;
 
-pub use outlet::Outlet;
+pub use outlet::{Outlet, Producer, producer};
 pub use request::Hook;
 
 /// Where `now` comes from.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 
+/// Why there is no hook.
+#[derive(Debug, thiserror::Error)]
+pub enum HookError {
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    #[error("the system gives no randomness: {0}")]
+    Randomness(#[from] getrandom::Error),
+}
+
 /// Serves the hook until `stop` becomes true or its sender is gone; then requests under way may finish within `drain`.
 pub async fn serve(listener: TcpListener, hook: Arc<Hook>, stop: watch::Receiver<bool>, drain: Duration) {
-    edge::serve(listener, hook.edge(), hook, stop, drain).await;
+    edge::serve(listener, hook, stop, drain).await;
 }

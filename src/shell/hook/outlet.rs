@@ -1,28 +1,38 @@
 //! What was heard, on its way to Kafka: the reply to the replies topic, the lesson to its lane's partition of the ledger.
 //!
-//! Both are handed to librdkafka without waiting, whose queue is the bound; a full queue is an answer. The reply decides; a
-//! lesson that gets lost is counted, and the lane stays as ignorant as it was.
+//! Both are handed to librdkafka without waiting, whose queue is the bound; a full queue is an answer. Kafka's word on a reply
+//! comes to the thread that polls the producer and goes from there to whoever waits ([`Writer`]): nothing runs for a request
+//! in between, and nobody needs to wait for it to be remembered. The reply decides; a lesson that gets lost is counted, and
+//! the lane stays as ignorant as it was.
 
 use std::collections::HashMap;
-use std::time::Duration;
 
-use rdkafka::message::{Header, OwnedHeaders};
-use rdkafka::producer::future_producer::DeliveryFuture;
-use rdkafka::producer::{FutureProducer, FutureRecord};
-use tokio::time::timeout;
+use rdkafka::ClientContext;
+use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
+use rdkafka::error::{KafkaError, KafkaResult};
+use rdkafka::message::{DeliveryResult, Header, OwnedHeaders};
+use rdkafka::producer::{BaseRecord, ProducerContext, ThreadedProducer};
 
+use super::Clock;
+use super::memory::Writer;
 use crate::event::Timestamp;
 use crate::event::frame::{Lesson, write_lesson};
 use crate::hook::{Door, Heard, REPLAY_HEADER, ReplayKey, ReplyRecord};
+use crate::shell::kafka::QuietContext;
 use crate::telemetry::hook::{LessonLost, Unwritten, lesson_lost};
 
-/// How much longer than its reply a lesson may take before nobody waits for it.
-const LESSON_GRACE: Duration = Duration::from_secs(1);
-
-/// Where the hook writes to. The producer is idempotent, waits for all replicas and gives up on its own
+/// A producer that tells those who wait what Kafka says. To be idempotent, to wait for all replicas and to give up on its own
 /// (`message.timeout.ms`), which bounds how long a repeat can find its first request under way.
+pub type Producer = ThreadedProducer<Deliveries>;
+
+/// Makes a [`Producer`].
+pub fn producer(config: &ClientConfig, clock: Clock) -> KafkaResult<Producer> {
+    config.create_with_context(Deliveries { clock })
+}
+
+/// Where the hook writes to.
 pub struct Outlet {
-    pub producer: FutureProducer,
+    pub producer: Producer,
     /// Topic of replies.
     pub replies: String,
     /// Topic of lessons.
@@ -36,9 +46,9 @@ pub struct Outlet {
 /// One reply to be written, as [`Outlet::write`] takes it.
 pub(super) struct Parcel<'p> {
     pub door: &'p Door,
-    pub heard: &'p Heard,
-    pub reply: &'p ReplyRecord,
-    pub replay: &'p ReplayKey,
+    pub heard: &'p Heard<'p>,
+    pub reply: &'p ReplyRecord<'p>,
+    pub replay: ReplayKey<'p>,
     /// The webhook itself, where it is to be kept.
     pub raw: Option<&'p str>,
 }
@@ -46,77 +56,92 @@ pub(super) struct Parcel<'p> {
 /// Room for a record's key and headers, and for what Kafka puts around them.
 const AROUND_BYTES: usize = 4_096;
 
-/// Handed to librdkafka, not acknowledged yet.
-pub(super) struct Writing {
-    reply: DeliveryFuture,
-    lesson: Option<DeliveryFuture>,
+/// What was handed to librdkafka and is not acknowledged yet.
+pub enum Underway {
+    Reply(ReplyUnderway),
+    Lesson,
+}
+
+/// Who has to be told.
+pub struct ReplyUnderway(Writer);
+
+/// Kafka's word on what was written.
+pub struct Deliveries {
+    clock: Clock,
+}
+
+impl ClientContext for Deliveries {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        QuietContext.log(level, facility, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        QuietContext.error(error, reason);
+    }
+}
+
+impl ProducerContext for Deliveries {
+    type DeliveryOpaque = Box<Underway>;
+
+    fn delivery(&self, result: &DeliveryResult<'_>, underway: Box<Underway>) {
+        match (*underway, result) {
+            (Underway::Reply(ReplyUnderway(writer)), Ok(_)) => writer.written((self.clock)()),
+            (Underway::Reply(ReplyUnderway(writer)), Err((error, _))) => {
+                tracing::warn!(%error, "reply not written");
+                writer.failed(Unwritten::Rejected);
+            }
+            (Underway::Lesson, Ok(_)) => {}
+            (Underway::Lesson, Err((error, _))) => {
+                tracing::warn!(%error, "lesson not written");
+                lesson_lost(LessonLost::Rejected);
+            }
+        }
+    }
 }
 
 impl Outlet {
-    /// Begins to write what was heard.
-    pub(super) fn write(&self, now: Timestamp, parcel: &Parcel<'_>) -> Result<Writing, Unwritten> {
-        let reply = self.reply(parcel)?;
-        let lesson = parcel.heard.lesson(now).and_then(|lesson| self.lesson(parcel.door, &lesson));
-        Ok(Writing { reply, lesson })
+    /// Begins to write what was heard; `writer` is told how it went.
+    pub(super) fn write(&self, now: Timestamp, parcel: &Parcel<'_>, writer: Writer) {
+        let Some(value) = self.value(parcel) else { return writer.failed(Unwritten::TooLarge) };
+        if let Some(lesson) = parcel.heard.lesson(now) {
+            self.lesson(parcel.door, &lesson);
+        }
+        self.reply(parcel, &value, writer);
     }
 
-    fn reply(&self, parcel: &Parcel<'_>) -> Result<DeliveryFuture, Unwritten> {
-        let (reply, replay) = (parcel.reply, parcel.replay.to_header());
-        let headers = reply
+    fn reply(&self, parcel: &Parcel<'_>, value: &[u8], writer: Writer) {
+        let replay = parcel.replay.to_header();
+        let headers = parcel
+            .reply
             .headers()
             .chain([(REPLAY_HEADER, replay.as_str())])
             .fold(OwnedHeaders::new(), |headers, (key, value)| headers.insert(Header { key, value: Some(value) }));
-        let value = self.value(parcel)?;
-        let record = FutureRecord::to(&self.replies).payload(&value).headers(headers);
-        let record = FutureRecord { key: reply.key(), ..record };
-        self.producer.send_result(record).map_err(|(error, _)| {
+        let underway = Box::new(Underway::Reply(ReplyUnderway(writer)));
+        let record = BaseRecord::with_opaque_to(&self.replies, underway).payload(value).headers(headers);
+        let record = BaseRecord { key: parcel.reply.key(), ..record };
+        // What is not taken comes back with its writer, who has failed when it is dropped.
+        if let Err((error, _)) = self.producer.send(record) {
             tracing::warn!(%error, "reply not taken by the Kafka client");
-            Unwritten::Rejected
-        })
+        }
     }
 
-    /// The raw webhook is left out before a reply is refused for its size.
-    fn value(&self, parcel: &Parcel<'_>) -> Result<Vec<u8>, Unwritten> {
+    /// The raw webhook is left out before a reply is refused for its size. None: too large without it.
+    fn value(&self, parcel: &Parcel<'_>) -> Option<Vec<u8>> {
         let fits = |value: &Vec<u8>| value.len() + AROUND_BYTES <= self.reply_bytes_max;
         let whole = Some(parcel.reply.to_json(parcel.raw)).filter(fits);
-        let without = || parcel.raw.and_then(|_| Some(parcel.reply.to_json(None)).filter(fits));
-        whole.or_else(without).ok_or(Unwritten::TooLarge)
+        whole.or_else(|| parcel.raw.and_then(|_| Some(parcel.reply.to_json(None)).filter(fits)))
     }
 
-    fn lesson(&self, door: &Door, lesson: &Lesson<'_>) -> Option<DeliveryFuture> {
+    fn lesson(&self, door: &Door, lesson: &Lesson<'_>) {
         let Some(partition) = self.partition_of_lane.get(&door.lane) else {
-            lesson_lost(LessonLost::NoPartition);
-            return None;
+            return lesson_lost(LessonLost::NoPartition);
         };
         let value = write_lesson(lesson);
-        let record = FutureRecord::<[u8], _>::to(&self.ledger).payload(&value).partition(*partition);
-        let sent = self.producer.send_result(record);
-        sent.inspect_err(|(error, _)| {
+        let underway = Box::new(Underway::Lesson);
+        let record = BaseRecord::<[u8], _, _>::with_opaque_to(&self.ledger, underway).payload(&value);
+        if let Err((error, _)) = self.producer.send(record.partition(*partition)) {
             tracing::warn!(%error, "lesson not taken by the Kafka client");
             lesson_lost(LessonLost::Rejected);
-        })
-        .ok()
-    }
-}
-
-impl Writing {
-    /// Waits for Kafka's word on the reply, and a little for the lesson.
-    pub(super) async fn acknowledged(self) -> Result<(), Unwritten> {
-        match self.reply.await {
-            Ok(Ok(_)) => {}
-            Ok(Err((error, _))) => {
-                tracing::warn!(%error, "reply not written");
-                return Err(Unwritten::Rejected);
-            }
-            Err(_) => return Err(Unwritten::Rejected),
         }
-        if let Some(lesson) = self.lesson {
-            match timeout(LESSON_GRACE, lesson).await {
-                Ok(Ok(Ok(_))) => {}
-                Ok(Ok(Err(_)) | Err(_)) => lesson_lost(LessonLost::Rejected),
-                Err(_) => lesson_lost(LessonLost::Late),
-            }
-        }
-        Ok(())
     }
 }

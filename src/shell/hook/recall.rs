@@ -78,5 +78,5 @@ fn remember(now: Timestamp, reply: &BorrowedMessage<'_>, memory: &Memory) -> Opt
     };
     let key = ReplayKey::from_header(text(CHANNEL_HEADER)?, text(REPLAY_HEADER)?)?;
     let written = Timestamp::from_signed_millis(reply.timestamp().to_millis()?);
-    memory.recall(now, written, key)
+    memory.recall(now, written, &key)
 }

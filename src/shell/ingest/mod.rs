@@ -8,17 +8,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use http_body_util::Full;
-use hyper::body::{Bytes, Incoming};
-use hyper::{Request, Response};
+use hyper::Request;
+use hyper::body::Incoming;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::future_producer::DeliveryFuture;
 use rdkafka::producer::{FutureProducer, FutureRecord};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
-use tokio::time::timeout;
 
-use super::edge::{self, Edge, Origin, Service, TlsError, Visit};
+use super::edge::{self, Edge, Late, Origin, Service, TlsError, Visit};
 use crate::config;
 use crate::event::Timestamp;
 use crate::hook::Refusal;
@@ -48,18 +46,7 @@ impl Ingest {
         Ok(Self { kafka_timeout: config.kafka_timeout, edge, gates, producer, counters, clock })
     }
 
-    async fn outcome(&self, request: Request<Incoming>, visit: &Visit, origin: Origin) -> Result<Outcome, Refusal> {
-        let (head, body) = request.into_parts();
-        let mut admitted = self.gates.admit((self.clock)(), &edge::plain(&head, visit)?)?;
-        self.edge.admit(origin)?;
-        let _load = self.edge.pour(body, |chunk| admitted.proving.push(chunk)).await?;
-        let body = admitted.proving.finish((self.clock)())?;
-        visit.proven();
-        let records = records(admitted.gate.sender, &body)?;
-        Ok(self.write(admitted.gate, &records).await)
-    }
-
-    async fn write(&self, gate: &Gate, records: &[Record]) -> Outcome {
+    async fn write(&self, visit: &Visit<'_>, gate: &Gate, records: &[Record]) -> Outcome {
         let sent: Result<Vec<DeliveryFuture>, Unwritten> =
             records.iter().map(|record| self.send(gate, record)).collect();
         let acknowledged = async {
@@ -71,10 +58,10 @@ impl Ingest {
             }
             Ok(())
         };
-        match timeout(self.kafka_timeout, acknowledged).await {
+        match visit.within(self.kafka_timeout, acknowledged).await {
             Ok(Ok(())) => Outcome::Accepted,
             Ok(Err(why)) => Outcome::Unwritten(why),
-            Err(_) => Outcome::Unwritten(Unwritten::Late),
+            Err(Late) => Outcome::Unwritten(Unwritten::Late),
         }
     }
 
@@ -91,34 +78,31 @@ impl Ingest {
 }
 
 impl Service for Ingest {
-    async fn answer(&self, request: Request<Incoming>, visit: Visit) -> Response<Full<Bytes>> {
-        let source = self.gates.known(request.uri().path()).map(|gate| gate.source.as_ref());
-        let origin = self.edge.origin(&visit, request.headers());
-        let outcome = self.outcome(request, &visit, origin).await.unwrap_or_else(Outcome::Refused);
-        if matches!(outcome, Outcome::Refused(Refusal::Unauthentic(_))) {
-            self.edge.failed(origin);
-        }
-        tracing::debug!(source, outcome = outcome.label(), "ingest answered");
-        self.counters.count(source, outcome);
-        response(outcome)
+    fn edge(&self) -> &Arc<Edge> {
+        &self.edge
     }
 
-    fn malformed(&self) {
-        self.counters.count(None, Outcome::Malformed);
+    fn known(&self, path: &str) -> Option<&str> {
+        self.gates.known(path).map(|gate| gate.source.as_ref())
+    }
+
+    async fn outcome(&self, request: Request<Incoming>, visit: &Visit<'_>, origin: Origin) -> Result<Outcome, Refusal> {
+        let (head, body) = request.into_parts();
+        let mut admitted = self.gates.admit((self.clock)(), &edge::plain(&head, visit)?)?;
+        self.edge.admit(origin)?;
+        let _load = self.edge.pour(visit, body, |chunk| admitted.proving.push(chunk)).await?;
+        let body = admitted.proving.finish((self.clock)())?;
+        visit.proven();
+        let records = records(admitted.gate.sender, &body)?;
+        Ok(self.write(visit, admitted.gate, &records).await)
+    }
+
+    fn count(&self, source: Option<&str>, outcome: Outcome) {
+        self.counters.count(source, outcome);
     }
 }
 
 /// Serves the ingest until `stop` becomes true or its sender is gone; then requests under way may finish within `drain`.
 pub async fn serve(listener: TcpListener, ingest: Arc<Ingest>, stop: watch::Receiver<bool>, drain: Duration) {
-    edge::serve(listener, Arc::clone(&ingest.edge), ingest, stop, drain).await;
-}
-
-fn response(outcome: Outcome) -> Response<Full<Bytes>> {
-    match outcome {
-        Outcome::Accepted | Outcome::Repeated | Outcome::Probe => edge::taken(),
-        Outcome::Unwritten(Unwritten::Late | Unwritten::Rejected | Unwritten::Busy) => edge::try_later(),
-        Outcome::Unwritten(Unwritten::TooLarge) => edge::refused(Refusal::TooLarge),
-        Outcome::Refused(refusal) => edge::refused(refusal),
-        Outcome::Malformed => edge::refused(Refusal::Framing),
-    }
+    edge::serve(listener, ingest, stop, drain).await;
 }
