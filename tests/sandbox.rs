@@ -4,6 +4,8 @@
 
 #[path = "sandbox/faults.rs"]
 mod faults;
+#[path = "sandbox/page.rs"]
+mod page;
 #[path = "sandbox/scene.rs"]
 mod scene;
 #[path = "sandbox/webhooks.rs"]

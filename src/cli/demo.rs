@@ -22,6 +22,7 @@ mod story;
 
 use std::fs::{self, File};
 use std::io::{self, IsTerminal};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Mutex;
@@ -35,13 +36,14 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use crate::shell::clock::{self, Deadline};
 use books::{Counted, Missing};
 use feed::{Amount, Pace};
-use keys::{Keys, Wish};
+use keys::{Key, Keys};
 use screen::{Mood, Screen, View};
 use stage::{Play, Stage, StageError};
 
 const EXAMPLES: &str = "\
 Examples:
   missived demo                                  watch it; s: a storm, k: kill and restart, q: end
+  missived demo --open                           the same, with its inbox in the browser
   missived demo --once --seed 7                  20,000 events, and whether the books balance
   missived demo --once --events 5000 --report report.json --deadline 40s
   missived demo --log demo.log                   with the daemon's log beside it
@@ -81,6 +83,14 @@ pub struct DemoArgs {
     /// Give up after this long
     #[arg(long, value_name = "TIME", default_value = "60s", value_parser = humantime::parse_duration, requires = "once")]
     deadline: Duration,
+
+    /// Where the stand-in for Missive and its inbox page listen; port 0 picks a free one
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0")]
+    listen: SocketAddr,
+
+    /// Open the inbox page in the browser
+    #[arg(long)]
+    open: bool,
 
     /// Append the daemon's log to this file; RUST_LOG chooses what is in it
     #[arg(long, value_name = "FILE")]
@@ -126,7 +136,7 @@ fn play(args: &DemoArgs) -> Result<Ending, DemoError> {
     }
     let seed = args.seed.map_or_else(getrandom::u64, Ok)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    let ended = runtime.block_on(async { if args.once { once(args, seed).await } else { live(seed).await } });
+    let ended = runtime.block_on(async { if args.once { once(args, seed).await } else { live(args, seed).await } });
     runtime.shutdown_timeout(Duration::from_millis(100));
     ended
 }
@@ -144,13 +154,16 @@ async fn once(args: &DemoArgs, seed: u64) -> Result<Ending, DemoError> {
     let deadline = Deadline::after(args.deadline);
     let mut signals = Signals::listen()?;
     let pace = Pace { events: Amount::Exactly(args.events), calm_per_second: 2_000, storm_per_second: 3_000 };
-    let mut stage = Stage::set(Play { seed, pace, people_pause: Duration::from_millis(700) }).await?;
-    println!("seed {seed}, {} events; Missive's stand-in listens on http://{}", args.events, stage.missive());
+    let play = Play { seed, pace, people_pause: Duration::from_millis(700), listen: args.listen };
+    let mut stage = Stage::set(play).await?;
+    println!("seed {seed}, {} events; the inbox is at http://{}/", args.events, stage.missive());
+    show_page(args, &stage);
     let mut showing = Showing::on_stdout();
     while !is_done(&stage) && !deadline.has_passed() {
         tokio::select! {
             () = tokio::time::sleep(LOOK) => {}
             () = signals.any() => break,
+            Some(wish) = stage.next_wish() => stage.grant(wish).await?,
         }
         stage.look_after();
         showing.show(&stage, mood(&stage));
@@ -189,11 +202,13 @@ fn conclude(args: &DemoArgs, counted: &Counted) -> Result<Ending, DemoError> {
 }
 
 /// Plays until somebody ends it.
-async fn live(seed: u64) -> Result<Ending, DemoError> {
+async fn live(args: &DemoArgs, seed: u64) -> Result<Ending, DemoError> {
     let mut signals = Signals::listen()?;
     let pace = Pace { events: Amount::Endless, calm_per_second: 20, storm_per_second: 1_500 };
-    let mut stage = Stage::set(Play { seed, pace, people_pause: Duration::from_secs(3) }).await?;
-    println!("seed {seed}; Missive's stand-in listens on http://{}", stage.missive());
+    let play = Play { seed, pace, people_pause: Duration::from_secs(3), listen: args.listen };
+    let mut stage = Stage::set(play).await?;
+    println!("seed {seed}; the inbox is at http://{}/", stage.missive());
+    show_page(args, &stage);
     let mut keys = Keys::take()?;
     if keys.is_some() {
         print!("s starts a storm, k kills and restarts the daemon's parts, q ends\r\n\r\n");
@@ -203,14 +218,15 @@ async fn live(seed: u64) -> Result<Ending, DemoError> {
         tokio::select! {
             () = tokio::time::sleep(LOOK) => {}
             () = signals.any() => break,
-            wish = next_wish(keys.as_mut()) => match wish {
-                Wish::Storm => stage.progress().storm(STORM_EVENTS),
-                Wish::Restart => {
+            key = next_key(keys.as_mut()) => match key {
+                Key::Storm => stage.progress().storm(STORM_EVENTS),
+                Key::Restart => {
                     showing.show_now(&stage, Mood::Restarting);
                     stage.restart_daemon().await?;
                 }
-                Wish::Quit => break,
+                Key::Quit => break,
             },
+            Some(wish) = stage.next_wish() => stage.grant(wish).await?,
         }
         stage.look_after();
         showing.show(&stage, mood(&stage));
@@ -223,10 +239,17 @@ async fn live(seed: u64) -> Result<Ending, DemoError> {
     Ok(Ending::Stopped)
 }
 
-async fn next_wish(keys: Option<&mut Keys>) -> Wish {
+async fn next_key(keys: Option<&mut Keys>) -> Key {
     match keys {
         Some(keys) => keys.next().await,
         None => std::future::pending().await,
+    }
+}
+
+/// Opens the page in a browser, if somebody wants it.
+fn show_page(args: &DemoArgs, stage: &Stage) {
+    if args.open {
+        super::open::page(stage.missive());
     }
 }
 

@@ -3,6 +3,7 @@
 pub mod check;
 pub mod dead_letters;
 pub mod demo;
+mod open;
 pub mod preview;
 pub mod run;
 pub mod sandbox;

@@ -1,6 +1,6 @@
 //! `missived sandbox`: the stand-in for Missive, by itself.
 //!
-//! The first line on stdout is its address; it ends on SIGINT or SIGTERM. What doesn't make sense on the command line is
+//! The first line on stdout is its address, where its inbox page is as well; it ends on SIGINT or SIGTERM. What doesn't make sense on the command line is
 //! refused with exit code 78, what the system refuses with 1. It listens on loopback unless told otherwise: the control
 //! endpoint asks for no token.
 
@@ -34,6 +34,8 @@ const EXAMPLES: &str = r#"Examples:
     curl -H content-type:application/json -d '{"fault":"status","status":503,"next":3}' \
     http://127.0.0.1:8100/control/faults
 
+The inbox page is at the same address: http://127.0.0.1:8100/
+
 Control endpoint (same address, no token, JSON in and out):
   GET  /control/summary                     the numbers
   GET  /control/ledger?after=0&limit=100    every request and its verdict
@@ -44,12 +46,15 @@ Control endpoint (same address, no token, JSON in and out):
        {"fault":"status","status":503,"next":3}    {"fault":"latency","ms":2000,"jitter_ms":500}
        {"fault":"reset","probability":0.1}         {"fault":"accept_without_answering","next":1}
        {"fault":"drop_before_processing","next":1}
-  POST /control/channels  {"account":"…","type":"text","webhook":{"url":"http://…","secret":"…"}}
+  POST /control/channels  {"account":"…","type":"text","webhook":{"url":"http://…","secret":"…"},
+                           "aliases":[{"id":"…","name":"…","username":"…"}],
+                           "allowed":{"new_messages":true,"replies":true,"editing_recipients":false}}
   POST /control/reply     {"conversation":"…","body":"ack"}, or "reference":"…",
                           or "account":"…" and "recipient":{"id":"…"}
   POST /control/change    {"conversation":"…","closed":true,"add_labels":["mute"]}
   POST /control/rule      {"conversation":"…","type":"new_comment"}
   POST /control/delete    {"conversation":"…"}
+  GET  /control/events                      what the page follows, as server-sent events
   POST /control/probe     {"account":"…"}
 
 Switches with their defaults (and other values):
@@ -72,6 +77,10 @@ pub struct SandboxArgs {
     /// Where to listen; port 0 picks a free one
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0")]
     listen: SocketAddr,
+
+    /// Open the inbox page in the browser
+    #[arg(long)]
+    open: bool,
 
     /// An API token that is accepted (repeatable)
     #[arg(long, value_name = "TOKEN", default_value = sandbox::TOKEN, value_parser = secret)]
@@ -153,6 +162,13 @@ enum ArgError {
     Window,
 }
 
+/// `--open`
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Open {
+    InBrowser,
+    Nowhere,
+}
+
 /// Why it ended, if not by a signal.
 #[derive(Debug, Error)]
 enum RunError {
@@ -180,16 +196,20 @@ pub fn run(args: SandboxArgs) -> ExitCode {
 }
 
 fn listen(args: SandboxArgs) -> Result<(), RunError> {
+    let open = if args.open { Open::InBrowser } else { Open::Nowhere };
     let options = args.options()?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(until_signal(options))
+    runtime.block_on(until_signal(options, open))
 }
 
-async fn until_signal(options: Options) -> Result<(), RunError> {
+async fn until_signal(options: Options, open: Open) -> Result<(), RunError> {
     let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
     let sandbox = sandbox::start(options).await?;
     writeln!(io::stdout(), "listening on http://{}", sandbox.address())?;
     io::stdout().flush()?;
+    if open == Open::InBrowser {
+        super::open::page(sandbox.address());
+    }
     tokio::select! {
         _ = interrupt.recv() => {}
         _ = terminate.recv() => {}

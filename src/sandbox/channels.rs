@@ -2,7 +2,7 @@
 //!
 //! At most [`CHANNELS_MAX`]; an account nobody declared is refused, unless a switch gives it a type.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
@@ -11,6 +11,9 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use uuid::Uuid;
 use zeroize::Zeroizing;
+
+/// How many aliases a channel can have.
+pub const ALIASES_MAX: usize = 32;
 
 /// How many channels can be declared.
 pub const CHANNELS_MAX: usize = 10_000;
@@ -49,6 +52,15 @@ pub struct Recipient {
     pub username: String,
 }
 
+/// What people may do in a channel: the settings of that name in Missive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Allowed {
+    pub new_messages: bool,
+    pub replies: bool,
+    pub editing_recipients: bool,
+}
+
 /// One custom channel.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -59,6 +71,11 @@ pub struct Channel {
     pub kind: ChannelType,
     #[serde(default)]
     pub recipient: Recipient,
+    /// Further identities that people can answer as; at most [`ALIASES_MAX`].
+    #[serde(default)]
+    pub aliases: Vec<Recipient>,
+    #[serde(default)]
+    pub allowed: Allowed,
     #[serde(default)]
     pub webhook: Option<Webhook>,
 }
@@ -72,13 +89,18 @@ pub enum ChannelError {
     Url(String),
     #[error("there are {CHANNELS_MAX} channels already")]
     TooMany,
+    #[error("a channel has at most {ALIASES_MAX} aliases")]
+    Aliases,
     #[error("{0:?} is no channel type: text, html or email")]
     Type(String),
 }
 
 /// All declared channels.
 #[derive(Debug, Default)]
-pub struct Channels(HashMap<String, Channel>);
+pub struct Channels {
+    by_account: BTreeMap<String, Channel>,
+    revision: u64,
+}
 
 impl Channels {
     /// Adds a channel, or replaces the one with this account.
@@ -89,23 +111,50 @@ impl Channels {
         if let Some(webhook) = &channel.webhook {
             webhook.check()?;
         }
-        if self.0.len() >= CHANNELS_MAX && !self.0.contains_key(&channel.account) {
+        if channel.aliases.len() > ALIASES_MAX {
+            return Err(ChannelError::Aliases);
+        }
+        let account = channel.account.to_ascii_lowercase();
+        if self.by_account.len() >= CHANNELS_MAX && !self.by_account.contains_key(&account) {
             return Err(ChannelError::TooMany);
         }
-        self.0.insert(channel.account.to_ascii_lowercase(), channel);
+        self.by_account.insert(account, channel);
+        self.revision += 1;
         Ok(())
     }
 
     /// The channel with this account.
     pub fn get(&self, account: &str) -> Option<&Channel> {
-        self.0.get(&account.to_ascii_lowercase())
+        self.by_account.get(&account.to_ascii_lowercase())
+    }
+
+    /// All of them, by account.
+    pub fn iter(&self) -> impl Iterator<Item = &Channel> {
+        self.by_account.values()
+    }
+
+    /// Grows with every declaration.
+    pub fn revision(&self) -> u64 {
+        self.revision
     }
 }
 
 impl Channel {
     /// A channel with the default recipient and no webhook.
     pub fn new(account: impl Into<String>, kind: ChannelType) -> Self {
-        Self { account: account.into(), kind, recipient: Recipient::default(), webhook: None }
+        Self {
+            account: account.into(),
+            kind,
+            recipient: Recipient::default(),
+            aliases: Vec::new(),
+            allowed: Allowed::default(),
+            webhook: None,
+        }
+    }
+
+    /// The identity with this id: the recipient or one of the aliases.
+    pub fn identity(&self, id: &str) -> Option<&Recipient> {
+        std::iter::once(&self.recipient).chain(&self.aliases).find(|identity| identity.id == id)
     }
 
     /// The same channel, with its webhooks going to `url`, signed with `secret`.
@@ -147,6 +196,12 @@ impl From<String> for Secret {
 impl fmt::Debug for Secret {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.write_str("Secret(…)")
+    }
+}
+
+impl Default for Allowed {
+    fn default() -> Self {
+        Self { new_messages: true, replies: true, editing_recipients: true }
     }
 }
 

@@ -6,8 +6,13 @@ use std::collections::VecDeque;
 
 use serde::Serialize;
 
+use super::backstage::Arrived;
+
 /// How many deliveries are remembered.
 pub const DELIVERIES_MAX: usize = 10_000;
+
+/// Of how many of them, the newest, the record is remembered that they became.
+pub const RECORDS_MAX: usize = 1_000;
 
 /// One webhook, ready to be posted. Every attempt sends the same bytes.
 #[derive(Debug, Clone)]
@@ -71,6 +76,9 @@ pub struct Delivery {
     pub conversation: Option<String>,
     pub state: DeliveryState,
     pub attempts: Vec<Attempt>,
+    /// The record that it became, where somebody tells.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub record: Option<Box<Arrived>>,
 }
 
 /// One attempt.
@@ -127,15 +135,23 @@ impl Deliveries {
             conversation: conversation.map(str::to_owned),
             state: DeliveryState::Pending,
             attempts: Vec::new(),
+            record: None,
         });
+        self.forget_old_record();
         if self.ring.len() > DELIVERIES_MAX {
             self.ring.pop_front();
         }
         self.last_id
     }
 
-    /// Writes down what an attempt came to, and what follows from it.
-    pub fn settle(&mut self, now: u64, outgoing: &Outgoing, answer: AttemptAnswer, next: AfterAttempt) {
+    /// Writes down what an attempt came to, and what follows from it. Gives the conversation that it belongs to.
+    pub fn settle(
+        &mut self,
+        now: u64,
+        outgoing: &Outgoing,
+        answer: AttemptAnswer,
+        next: AfterAttempt,
+    ) -> Option<String> {
         let state = match next {
             AfterAttempt::Done => DeliveryState::Acknowledged,
             AfterAttempt::RetryIn { .. } => DeliveryState::Pending,
@@ -146,10 +162,25 @@ impl Deliveries {
             AfterAttempt::GiveUp => self.outcomes(outgoing.sort).failed += 1,
             AfterAttempt::RetryIn { .. } => {}
         }
-        let Ok(index) = self.ring.binary_search_by_key(&outgoing.id, |delivery| delivery.id) else { return };
+        let index = self.ring.binary_search_by_key(&outgoing.id, |delivery| delivery.id).ok()?;
         let delivery = &mut self.ring[index];
         delivery.state = state;
         delivery.attempts.push(Attempt { answered_at: now, answer });
+        delivery.conversation.clone()
+    }
+
+    /// The reply with this message id has become a record. Gives the conversation that it belongs to.
+    pub fn arrived(&mut self, message: &str, record: Arrived) -> Option<String> {
+        let of_message = |delivery: &&mut Delivery| delivery.message.as_deref() == Some(message);
+        let delivery = self.ring.iter_mut().rev().take(RECORDS_MAX).find(of_message)?;
+        delivery.record = Some(Box::new(record));
+        delivery.conversation.clone()
+    }
+
+    /// Up to `limit` deliveries of a conversation, the newest first.
+    pub fn of_conversation(&self, conversation: &str, limit: usize) -> Vec<&Delivery> {
+        let newest_first = self.ring.iter().rev();
+        newest_first.filter(|delivery| delivery.conversation.as_deref() == Some(conversation)).take(limit).collect()
     }
 
     /// Up to `limit` deliveries after the one with the id `after`, oldest first.
@@ -166,6 +197,12 @@ impl Deliveries {
     /// How the rule webhooks ended.
     pub fn rules(&self) -> Outcomes {
         self.rules
+    }
+
+    fn forget_old_record(&mut self) {
+        if let Some(old) = self.ring.len().checked_sub(RECORDS_MAX + 1) {
+            self.ring[old].record = None;
+        }
     }
 
     fn outcomes(&mut self, sort: WebhookSort) -> &mut Outcomes {

@@ -10,8 +10,8 @@ use serde::Serialize;
 use super::clip::Clipped;
 use super::limits::BrokenLimit;
 
-/// What the ring holds at most, besides the number of entries: 256 MiB of text.
-pub const LEDGER_BYTES_MAX: usize = 256 * 1024 * 1024;
+/// What the ring takes up at most, whatever the number of entries: 72 MiB.
+pub const LEDGER_BYTES_MAX: usize = 72 * 1024 * 1024;
 
 /// One request. Absent values were not sent, or did not happen (yet).
 #[derive(Debug, Clone, Serialize)]
@@ -170,8 +170,9 @@ impl Entry {
         }
     }
 
+    /// About how much memory it takes.
     fn bytes(&self) -> usize {
-        const OVERHEAD: usize = 384;
+        const OVERHEAD: usize = 640;
         let references: usize = self.references.iter().map(|text| text.len() + 24).sum();
         let ids = [&self.agent, &self.account, &self.external_id, &self.conversation, &self.message];
         let ids: usize = ids.into_iter().flatten().map(String::len).sum();

@@ -56,6 +56,22 @@ pub enum BrokenLimit {
     PerWindow { ms: u64 },
 }
 
+/// How much of a budget is spent at one moment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Spent {
+    pub in_progress: usize,
+    pub at_once: usize,
+    pub windows: Vec<SpentWindow>,
+}
+
+/// One window of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct SpentWindow {
+    pub per_ms: u64,
+    pub used: usize,
+    pub allowed: usize,
+}
+
 /// What one token (or everybody together) has spent.
 #[derive(Debug)]
 pub struct Budget {
@@ -103,6 +119,12 @@ impl Budget {
         self.in_progress = self.in_progress.saturating_sub(1);
     }
 
+    /// How much of it is spent at `now`.
+    pub fn spent(&self, now: u64) -> Spent {
+        let windows = self.windows.iter().map(|window| window.spent(now)).collect();
+        Spent { in_progress: self.in_progress, at_once: self.at_once, windows }
+    }
+
     fn crowded(&self, now: u64) -> Option<Full> {
         (self.in_progress >= self.at_once).then_some(Full {
             limit: BrokenLimit::AtOnce,
@@ -123,6 +145,12 @@ impl Window {
         let free_at_ms = oldest_that_counts + limit.per_ms;
         let limit_broken = BrokenLimit::PerWindow { ms: limit.per_ms };
         (free_at_ms > now).then_some(Full { limit: limit_broken, allowed: limit.requests, free_at_ms })
+    }
+
+    fn spent(&self, now: u64) -> SpentWindow {
+        let WindowLimit { requests: allowed, per_ms } = self.limit;
+        let gone = self.arrivals.partition_point(|at| at + per_ms <= now);
+        SpentWindow { per_ms, used: self.arrivals.len() - gone, allowed }
     }
 
     fn count(&mut self, now: u64) {
@@ -179,6 +207,14 @@ mod tests {
         budget.count(1);
         let expected = Full { limit: BrokenLimit::PerWindow { ms: 1000 }, allowed: 2, free_at_ms: 1000 };
         assert_eq!(budget.room(2), Room::Full(expected));
+    }
+
+    #[test]
+    fn what_is_spent_comes_back_as_the_window_slides() {
+        let mut budget = budget(5, &[(3, 100)]);
+        [0, 40, 90].iter().for_each(|at| budget.count(*at));
+        let used = |now: u64| budget.spent(now).windows[0].used;
+        assert_eq!([used(99), used(100), used(140), used(500)], [3, 2, 1, 0]);
     }
 
     #[test]

@@ -1,7 +1,11 @@
 //! What the sandbox is started with.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
 
+use tokio::sync::mpsc;
+
+use super::backstage::Wish;
 use super::channels::{Channel, Secret};
 use super::deliveries::RetryPolicy;
 use super::limits::Limits;
@@ -29,6 +33,10 @@ pub struct Options {
     /// Messages that are kept, in all conversations together.
     pub messages_max: usize,
     pub ledger_entries_max: usize,
+    /// How long a page that follows may take nothing before it is cut.
+    pub patience: Duration,
+    /// Where the page's wishes go for what isn't the sandbox's own; without it, it has none.
+    pub wishes: Option<mpsc::Sender<Wish>>,
 }
 
 impl Default for Options {
@@ -44,6 +52,8 @@ impl Default for Options {
             body_bytes_max: BODY_BYTES_MAX,
             messages_max: 100_000,
             ledger_entries_max: 200_000,
+            patience: Duration::from_secs(10),
+            wishes: None,
         }
     }
 }

@@ -40,6 +40,8 @@ pub struct Summary {
     pub messages: u64,
     /// Posts that were accepted.
     pub posts: u64,
+    /// What phones would have shown: every message and post in a conversation that isn't muted.
+    pub notifications: u64,
     pub replies: Outcomes,
     pub rule_webhooks: Outcomes,
     /// Ledger entries that fell out of the ring.

@@ -220,3 +220,41 @@ async fn references_are_echoed_when_the_switch_says_so() {
     assert_eq!(body["message"]["references"], json!(["missived:ops:invoices-depth"]));
     sandbox.stop().await;
 }
+
+#[tokio::test]
+async fn people_write_as_an_alias_and_to_whom_the_channel_allows() {
+    let (address, mut hooks, _receiver) = hook_receiver(Vec::new()).await;
+    let sandbox = start(with_hook(address)).await;
+    post_message(&sandbox, json!({})).await;
+    let conversation = sandbox.conversations(1)[0].id.clone();
+    let declare = |editing: bool| {
+        json!({
+            "account": TEXT, "type": "text", "webhook": {"url": format!("http://{address}/hooks/ops")},
+            "aliases": [{"id": "oncall", "name": "On call", "username": "oncall"}],
+            "allowed": {"new_messages": false, "editing_recipients": editing},
+        })
+    };
+    let reply = |more: Value| {
+        let mut reply = json!({"conversation": conversation, "body": "ack"});
+        reply.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
+        reply
+    };
+    let edited = json!({"alias": "oncall", "recipients": [{"id": "svc-other", "name": "other"}]});
+    control(&sandbox, "/control/channels", declare(true)).await;
+    control(&sandbox, "/control/reply", reply(edited.clone())).await;
+    let hooked: Value = serde_json::from_slice(&next(&mut hooks).await.body).expect("JSON");
+    assert_eq!(hooked["message"]["from_field"]["id"], "oncall");
+    assert_eq!(hooked["message"]["to_fields"], json!([{"id": "svc-other", "name": "other"}]));
+    control(&sandbox, "/control/channels", declare(false)).await;
+    let begins = json!({"account": TEXT, "recipient": {"id": "new"}, "body": "hello"});
+    let rows = [
+        (reply(edited), 409, "recipients are fixed"),
+        (reply(json!({"alias": "nobody"})), 400, "an alias that there isn't"),
+        (begins, 409, "no new messages"),
+    ];
+    for (body, status, sentence) in rows {
+        assert_eq!(post(&sandbox, "/control/reply", &body).await.status, status, "{sentence}");
+    }
+    assert_eq!(sandbox.summary().conversations, 1, "what is refused begins nothing");
+    sandbox.stop().await;
+}

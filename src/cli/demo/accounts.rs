@@ -5,7 +5,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::lane::Tally;
+use crate::lane::{Outcome, Reason, Tally};
 use crate::telemetry::{Balance, LaneReport, Telemetry};
 
 /// All lives together.
@@ -23,6 +23,8 @@ struct Lives {
 pub struct Totals {
     pub balance: Balance,
     pub messages: u64,
+    /// Of what was delivered, what was told in a roll-up.
+    pub rolled_up: u64,
     /// Deliveries of which nobody knows whether they arrived.
     pub doubts: u64,
 }
@@ -74,7 +76,8 @@ impl Lives {
         let now = telemetry.balance();
         let lanes = telemetry.lanes();
         let tally = |count: fn(&Tally) -> u64| lanes.values().map(|lane| count(&lane.tally)).sum::<u64>();
-        let Totals { balance: ended, messages, doubts } = self.ended;
+        let rolled_up_now: u64 = lanes.values().map(rolled_up).sum();
+        let Totals { balance: ended, messages, rolled_up, doubts } = self.ended;
         Totals {
             balance: Balance {
                 consumed: ended.consumed + now.consumed,
@@ -85,9 +88,15 @@ impl Lives {
                 pending: if lanes.is_empty() { ended.pending } else { now.pending },
             },
             messages: messages + tally(|tally| tally.messages),
+            rolled_up: rolled_up + rolled_up_now,
             doubts: doubts + tally(|tally| tally.doubts),
         }
     }
+}
+
+fn rolled_up(lane: &LaneReport) -> u64 {
+    let told = lane.books.entries().into_iter();
+    told.filter(|entry| matches!(entry, (Outcome::Delivered, Reason::RolledUp, _))).map(|(.., count)| count).sum()
 }
 
 #[cfg(test)]

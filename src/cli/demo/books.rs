@@ -172,7 +172,7 @@ mod tests {
             Balance { consumed: 10, delivered: 4, duplicates: 3, suppressed: 2, dead_lettered: 1, pending: 0 };
         let mut counted = Counted {
             written: 10,
-            daemon: Totals { balance, messages: 2, doubts: 0 },
+            daemon: Totals { balance, messages: 2, ..Totals::default() },
             replies_read: 3,
             ..Counted::default()
         };

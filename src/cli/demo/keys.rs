@@ -12,9 +12,9 @@ use crossterm::event::{self, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifier
 use crossterm::terminal::{disable_raw_mode, enable_raw_mode};
 use tokio::sync::mpsc;
 
-/// What somebody wants.
+/// What somebody wants, as a key says it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Wish {
+pub enum Key {
     Storm,
     Restart,
     Quit,
@@ -28,7 +28,7 @@ const LOOK: Duration = Duration::from_millis(100);
 
 /// A terminal in raw mode.
 pub struct Keys {
-    wishes: mpsc::Receiver<Wish>,
+    wishes: mpsc::Receiver<Key>,
     over: Arc<AtomicBool>,
     reader: Option<JoinHandle<()>>,
 }
@@ -50,7 +50,7 @@ impl Keys {
     }
 
     /// The next wish; for ever, if nobody can have any more.
-    pub async fn next(&mut self) -> Wish {
+    pub async fn next(&mut self) -> Key {
         match self.wishes.recv().await {
             Some(wish) => wish,
             None => std::future::pending().await,
@@ -71,7 +71,7 @@ impl Drop for Keys {
     }
 }
 
-fn read(into: &mpsc::Sender<Wish>, over: &AtomicBool) {
+fn read(into: &mpsc::Sender<Key>, over: &AtomicBool) {
     while !over.load(Ordering::Acquire) {
         match event::poll(LOOK).and_then(|ready| if ready { event::read().map(Some) } else { Ok(None) }) {
             Ok(Some(Event::Key(key))) => {
@@ -85,15 +85,15 @@ fn read(into: &mpsc::Sender<Wish>, over: &AtomicBool) {
     }
 }
 
-fn wish(key: KeyEvent) -> Option<Wish> {
+fn wish(key: KeyEvent) -> Option<Key> {
     if key.kind == KeyEventKind::Release {
         return None;
     }
     match key.code {
-        KeyCode::Char('s') => Some(Wish::Storm),
-        KeyCode::Char('k') => Some(Wish::Restart),
-        KeyCode::Char('q') => Some(Wish::Quit),
-        KeyCode::Char('c') if key.modifiers.contains(KeyModifiers::CONTROL) => Some(Wish::Quit),
+        KeyCode::Char('s') => Some(Key::Storm),
+        KeyCode::Char('k') => Some(Key::Restart),
+        KeyCode::Char('q') => Some(Key::Quit),
+        KeyCode::Char('c') if key.modifiers.contains(KeyModifiers::CONTROL) => Some(Key::Quit),
         _ => None,
     }
 }
@@ -106,10 +106,10 @@ mod tests {
     fn keys_mean_what_the_help_says() {
         let plain = KeyModifiers::NONE;
         let rows = [
-            ('s', plain, Some(Wish::Storm)),
-            ('k', plain, Some(Wish::Restart)),
-            ('q', plain, Some(Wish::Quit)),
-            ('c', KeyModifiers::CONTROL, Some(Wish::Quit)),
+            ('s', plain, Some(Key::Storm)),
+            ('k', plain, Some(Key::Restart)),
+            ('q', plain, Some(Key::Quit)),
+            ('c', KeyModifiers::CONTROL, Some(Key::Quit)),
             ('c', plain, None),
             ('x', plain, None),
         ];

@@ -79,7 +79,9 @@ pub fn declared(hook: SocketAddr) -> impl Iterator<Item = Channel> {
     CHANNELS.into_iter().map(move |(name, account)| {
         let url = format!("http://{hook}/hooks/{name}");
         let recipient = Recipient { id: name.into(), name: name.into(), username: name.into() };
-        Channel { recipient, ..Channel::new(account, ChannelType::Text) }.with_webhook(url, Secret::new(HOOK_SECRET))
+        let aliases = vec![Recipient { id: "on-call".into(), name: "On call".into(), username: "on-call".into() }];
+        Channel { recipient, aliases, ..Channel::new(account, ChannelType::Text) }
+            .with_webhook(url, Secret::new(HOOK_SECRET))
     })
 }
 

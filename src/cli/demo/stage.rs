@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use rdkafka::error::KafkaError;
 use thiserror::Error;
+use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, JoinSet};
 
 use super::accounts::Accounts;
@@ -21,8 +22,9 @@ use super::keeper::Keeper;
 use super::settings::{self, Places};
 use super::{people, replies};
 use crate::config::LoadError;
-use crate::sandbox::{self, Options, RetryPolicy, Sandbox};
-use crate::shell::clock;
+use crate::sandbox::backstage::Daemon as Mood;
+use crate::sandbox::{self, Books, Options, RetryPolicy, Sandbox, Wish};
+use crate::shell::clock::{self, Deadline};
 use crate::shell::daemon::{Daemon, DaemonError};
 use crate::telemetry::Telemetry;
 
@@ -50,7 +52,15 @@ pub struct Play {
     pub pace: Pace,
     /// Between two replies.
     pub people_pause: Duration,
+    /// Where the stand-in and its page listen.
+    pub listen: SocketAddr,
 }
+
+/// Wishes of the page that may wait.
+const WISHES_MAX: usize = 8;
+
+/// How often the page is told the numbers.
+const PUBLISH: Duration = Duration::from_millis(250);
 
 /// A running demo.
 pub struct Stage {
@@ -63,6 +73,9 @@ pub struct Stage {
     keeper: Keeper,
     replies_read: Arc<AtomicU64>,
     people: AbortHandle,
+    wishes: mpsc::Receiver<Wish>,
+    /// When the page is told the next numbers.
+    publish_due: Deadline,
     /// Conversations that people began.
     begun: u64,
     /// Dropped before the cluster that they talk to.
@@ -77,7 +90,14 @@ impl Stage {
         let started = clock::monotonic();
         let cluster = Cluster::start(settings::topics().into())?;
         let webhook_retry = RetryPolicy { retries: 8, backoff_ms: 500, ..RetryPolicy::default() };
-        let options = Options { seed: Some(play.seed), webhook_retry, ..Options::default() };
+        let (wished, wishes) = mpsc::channel(WISHES_MAX);
+        let options = Options {
+            listen: play.listen,
+            seed: Some(play.seed),
+            webhook_retry,
+            wishes: Some(wished),
+            ..Options::default()
+        };
         let sandbox = Arc::new(sandbox::start(options).await?);
         let bootstrap = cluster.bootstrap().to_owned();
         let places = Places { bootstrap, missive: sandbox.address(), hook: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)) };
@@ -86,7 +106,7 @@ impl Stage {
         let feed = Feed::new(&places.bootstrap, play.seed, play.pace, progress.clone(), accounts.clone())?;
         let (keeper, replies_read) = (Keeper::new(&places.bootstrap)?, Arc::new(AtomicU64::new(0)));
         let mut tasks = JoinSet::new();
-        tasks.spawn(replies::count(replies::follow(&places.bootstrap)?, replies_read.clone()));
+        tasks.spawn(replies::count(replies::follow(&places.bootstrap)?, replies_read.clone(), sandbox.clone()));
         tasks.spawn(feed.run());
         // Nobody writes before the daemon has a hook.
         let people = tasks.spawn(async {});
@@ -100,6 +120,8 @@ impl Stage {
             keeper,
             replies_read,
             people,
+            wishes,
+            publish_due: Deadline::after(PUBLISH),
             begun: 0,
             tasks,
             started,
@@ -111,11 +133,36 @@ impl Stage {
         Ok(stage)
     }
 
+    /// The next wish from the page.
+    pub async fn next_wish(&mut self) -> Option<Wish> {
+        self.wishes.recv().await
+    }
+
+    /// Grants it.
+    pub async fn grant(&mut self, wish: Wish) -> Result<(), StageError> {
+        match wish {
+            Wish::Storm { events } => {
+                self.progress.storm(events);
+                Ok(())
+            }
+            Wish::Stop => self.drain_daemon().await,
+            Wish::Start => self.start_daemon_anew().await,
+            Wish::Restart => self.restart_daemon().await,
+        }
+    }
+
+    /// Ends it, and the page is told before and after.
+    async fn drain_daemon(&mut self) -> Result<(), StageError> {
+        self.publish(Mood::Draining);
+        self.stop_daemon().await?;
+        self.publish(self.mood());
+        Ok(())
+    }
+
     /// Ends the daemon's parts and starts them again; whatever was under way goes on from Kafka.
     pub async fn restart_daemon(&mut self) -> Result<(), StageError> {
-        self.stop_daemon().await?;
-        self.keeper.write_anew()?;
-        self.start_daemon().await
+        self.drain_daemon().await?;
+        self.start_daemon_anew().await
     }
 
     /// The daemon drains and ends.
@@ -138,6 +185,9 @@ impl Stage {
     /// To be called often: what has to be looked at while everything runs.
     pub fn look_after(&mut self) {
         self.keeper.read_along();
+        if self.publish_due.has_passed() {
+            self.publish(self.mood());
+        }
     }
 
     /// What everybody has counted by now.
@@ -168,6 +218,43 @@ impl Stage {
 
     pub fn is_ready(&self) -> bool {
         self.daemon.as_ref().is_some_and(Daemon::is_ready)
+    }
+
+    fn mood(&self) -> Mood {
+        match &self.daemon {
+            None => Mood::Stopped,
+            Some(daemon) if daemon.is_ready() => Mood::Running,
+            Some(_) => Mood::Joining,
+        }
+    }
+
+    /// Tells the page the numbers.
+    fn publish(&mut self, daemon: Mood) {
+        self.publish_due = Deadline::after(PUBLISH);
+        let Counted { daemon: totals, replies_read, .. } = self.counted();
+        let balance = totals.balance;
+        let untold = self.accounts.lane().map(|lane| lane.oldest_untold).unwrap_or_default();
+        self.sandbox.publish(Books {
+            consumed: balance.consumed,
+            duplicates: balance.duplicates,
+            suppressed: balance.suppressed,
+            told: balance.delivered.saturating_sub(totals.rolled_up),
+            rolled_up: totals.rolled_up,
+            dead_lettered: balance.dead_lettered,
+            pending: balance.pending,
+            replies_read,
+            oldest_untold: untold.iter().map(|(urgency, since)| (urgency.as_str(), since.as_millis())).collect(),
+            daemon,
+        });
+    }
+
+    /// Starts one that is not running, on a state that has lost nothing.
+    async fn start_daemon_anew(&mut self) -> Result<(), StageError> {
+        if self.daemon.is_some() {
+            return Ok(());
+        }
+        self.keeper.write_anew()?;
+        self.start_daemon().await
     }
 
     async fn start_daemon(&mut self) -> Result<(), StageError> {

@@ -22,12 +22,13 @@ pub use people::{Change, PeopleError, Receipt, Reply, ReplyTo, RuleCall};
 pub use route::Head;
 
 use super::answer::Answer;
+use super::backstage::{Arrived, Books};
 use super::channels::{Channel, ChannelError, Channels, Secret};
 use super::clip::{Clipped, TEXT_BYTES_MAX};
 use super::deliveries::{AfterAttempt, AttemptAnswer, Deliveries, Outgoing, RetryPolicy};
 use super::faults::{Faults, Played, Processing, Trouble};
 use super::ledger::{Ledger, Verdict};
-use super::limits::{Budget, Limits, Room};
+use super::limits::{Budget, Limits, Room, Spent};
 use super::random::Random;
 use super::refusal::Refusal;
 use super::summary::Summary;
@@ -61,7 +62,8 @@ pub struct Referee {
     pub(super) ledger: Ledger,
     pub(super) threads: Threads,
     pub(super) deliveries: Deliveries,
-    channels: Channels,
+    pub(super) channels: Channels,
+    pub(super) books: Option<Books>,
     retry: RetryPolicy,
     random: Random,
     open: HashMap<u64, Open>,
@@ -136,6 +138,7 @@ impl Referee {
             threads: Threads::new(rulebook.messages_max),
             deliveries: Deliveries::default(),
             channels: Channels::default(),
+            books: None,
             retry: rulebook.retry,
             random: Random::new(rulebook.seed),
             open: HashMap::new(),
@@ -224,8 +227,35 @@ impl Referee {
             AfterAttempt::RetryIn { .. } if !self.switches.webhook_retry => AfterAttempt::GiveUp,
             next @ (AfterAttempt::RetryIn { .. } | AfterAttempt::Done | AfterAttempt::GiveUp) => next,
         };
-        self.deliveries.settle(now, outgoing, answer, next);
+        let conversation = self.deliveries.settle(now, outgoing, answer, next);
+        self.touch(conversation.as_deref());
         next
+    }
+
+    /// What those behind the sandbox have counted.
+    pub fn publish(&mut self, books: Books) {
+        self.books = Some(books);
+    }
+
+    /// The reply with this message id has become a record.
+    pub fn arrived(&mut self, message: &str, record: Arrived) {
+        let conversation = self.deliveries.arrived(message, record);
+        self.touch(conversation.as_deref());
+    }
+
+    /// How much is spent of the budget that is nearest to its end.
+    pub fn spent(&self, now: u64) -> Spent {
+        let own = self.budgets.values().map(|budget| budget.spent(now));
+        let used = |spent: &Spent| spent.windows.iter().map(|window| window.used).max();
+        match self.switches.limit_scope {
+            LimitScope::Global => self.everyone.spent(now),
+            LimitScope::PerToken => own.max_by_key(used).unwrap_or_else(|| self.everyone.spent(now)),
+        }
+    }
+
+    /// Those that follow are told of the conversation.
+    fn touch(&mut self, conversation: Option<&str>) {
+        let _ = conversation.and_then(|id| self.threads.conversation_mut(id));
     }
 
     /// How long one attempt at a webhook may take.

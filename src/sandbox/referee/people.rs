@@ -8,12 +8,15 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::Referee;
-use crate::sandbox::channels::{Channel, ChannelType, Webhook};
+use crate::sandbox::channels::{Channel, ChannelType, Recipient, Webhook};
 use crate::sandbox::clip::{Clipped, TEXT_BYTES_MAX};
 use crate::sandbox::deliveries::{Outgoing, WebhookSort};
 use crate::sandbox::rules::Person;
 use crate::sandbox::threads::{Author, Message, Origin, retag};
 use crate::sandbox::webhook::{self, Rule, Signing};
+
+/// How many recipients one message can have.
+pub const RECIPIENTS_MAX: usize = 32;
 
 /// Somebody writes.
 #[derive(Debug, Clone, Deserialize)]
@@ -24,6 +27,10 @@ pub struct Reply {
     pub body: String,
     /// Ann, if nobody else.
     pub author: Author,
+    /// The id of the identity that somebody writes as; the channel's recipient, if nothing else.
+    pub alias: Option<String>,
+    /// Whom it goes to instead of the conversation's customer, if anybody; at most [`RECIPIENTS_MAX`].
+    pub recipients: Vec<Person>,
     pub signing: Signing,
 }
 
@@ -92,9 +99,25 @@ pub enum PeopleError {
     UnknownChannel,
     #[error("this channel has no webhook")]
     NoWebhook,
+    #[error("the channel knows no such alias")]
+    UnknownAlias,
+    #[error("the channel does not allow {0}")]
+    NotAllowed(&'static str),
+    #[error("a message goes to at most {RECIPIENTS_MAX} recipients")]
+    Recipients,
     #[error("say one of: conversation, reference, or account and recipient")]
     Whom,
 }
+
+/// What somebody writes, as whom and to whom.
+struct Writing<'a> {
+    body: &'a str,
+    author: Author,
+    from: Recipient,
+    to: Vec<Person>,
+}
+
+const RECIPIENTS_OVER: usize = RECIPIENTS_MAX + 1;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -107,32 +130,53 @@ struct WrittenReply {
     #[serde(default)]
     author: Author,
     #[serde(default)]
+    alias: Option<String>,
+    #[serde(default)]
+    recipients: Vec<Person>,
+    #[serde(default)]
     signing: Signing,
 }
 
 impl Reply {
     /// Ann writes, and the webhook is signed as it should be.
     pub fn new(to: ReplyTo, body: impl Into<String>) -> Self {
-        Self { to, body: body.into(), author: Author::default(), signing: Signing::Right }
+        Self {
+            to,
+            body: body.into(),
+            author: Author::default(),
+            alias: None,
+            recipients: Vec::new(),
+            signing: Signing::Right,
+        }
     }
 }
 
 impl Referee {
     /// Somebody writes in a conversation, or begins one.
     pub fn reply(&mut self, now: u64, reply: Reply) -> Result<Receipt, PeopleError> {
-        let (thread, channel) = match reply.to {
+        let Reply { to, body, author, alias, recipients, signing } = reply;
+        let begins = matches!(to, ReplyTo::Recipient { .. });
+        let (thread, channel) = match to {
             ReplyTo::Conversation(id) => self.thread_and_channel(Some(&id), None)?,
             ReplyTo::Reference(reference) => self.thread_and_channel(None, Some(&reference))?,
-            ReplyTo::Recipient { account, recipient } => self.begin(&account, recipient)?,
+            ReplyTo::Recipient { account, recipient } => {
+                let channel = self.channel_to_begin_in(&account, alias.as_deref())?;
+                (self.begin(&channel, recipient), channel)
+            }
         };
         let webhook = channel.webhook.clone().filter(|_| channel.kind != ChannelType::Email);
         let webhook = webhook.ok_or(PeopleError::NoWebhook)?;
-        let message = self.written(now, &thread, &channel, &reply.body, reply.author)?;
+        if !begins && !channel.allowed.replies {
+            return Err(PeopleError::NotAllowed("replies"));
+        }
+        let from = identity(&channel, alias.as_deref())?;
+        let to = self.recipients(&thread, &channel, recipients)?;
+        let message = self.written(now, &thread, &channel, Writing { body: &body, author, from, to })?;
         let id = message.id.clone();
         self.threads.append(&thread, message.clone());
         let conversation = self.threads.conversation(&thread).ok_or(PeopleError::UnknownConversation)?;
         let body = webhook::channel_body(&message, conversation);
-        let sent = self.send(WebhookSort::Reply, &webhook, body, reply.signing, (Some(&id), Some(&thread)));
+        let sent = self.send(WebhookSort::Reply, &webhook, body, signing, (Some(&id), Some(&thread)));
         Ok(Receipt { conversation: Some(thread.to_string()), message: Some(id), webhooks: vec![sent] })
     }
 
@@ -161,6 +205,18 @@ impl Referee {
             }
         }
         Ok(receipt)
+    }
+
+    /// Somebody opens a conversation: nothing in it is unread any more.
+    pub fn seen(&mut self, conversation: &str) -> Result<Receipt, PeopleError> {
+        let thread = self.thread(Some(conversation), None)?;
+        let unread = self.threads.conversation(&thread).map_or(0, |thread| thread.unread);
+        if unread > 0
+            && let Some(thread) = self.threads.conversation_mut(&thread)
+        {
+            thread.unread = 0;
+        }
+        Ok(Receipt { conversation: Some(thread.to_string()), ..Receipt::default() })
     }
 
     /// Somebody deletes a conversation: its id becomes unknown, and its references free.
@@ -198,19 +254,41 @@ impl Referee {
         channel.map(|channel| (thread, channel)).ok_or(PeopleError::UnknownChannel)
     }
 
-    /// A conversation that somebody in Missive begins.
-    fn begin(&mut self, account: &str, recipient: Person) -> Result<(Arc<str>, Channel), PeopleError> {
-        const NO_REQUEST: u64 = 0;
+    /// The channel, if somebody can begin a conversation in it: refused before there is an empty one.
+    fn channel_to_begin_in(&self, account: &str, alias: Option<&str>) -> Result<Channel, PeopleError> {
         let channel = self.channels.get(account).cloned().ok_or(PeopleError::UnknownChannel)?;
         if channel.webhook.is_none() || channel.kind == ChannelType::Email {
             return Err(PeopleError::NoWebhook);
         }
+        if !channel.allowed.new_messages {
+            return Err(PeopleError::NotAllowed("new messages"));
+        }
+        identity(&channel, alias)?;
+        Ok(channel)
+    }
+
+    /// A conversation that somebody in Missive begins.
+    fn begin(&mut self, channel: &Channel, recipient: Person) -> Arc<str> {
+        const NO_REQUEST: u64 = 0;
         let id = self.random.uuid();
         let thread = self.threads.open(id, NO_REQUEST, Some(&channel.account), Some(channel.kind));
         if let Some(conversation) = self.threads.conversation_mut(&thread) {
             conversation.customer = recipient;
         }
-        Ok((thread, channel))
+        thread
+    }
+
+    /// Whom a message goes to: the customer, or whom somebody put there instead.
+    fn recipients(&self, thread: &str, channel: &Channel, edited: Vec<Person>) -> Result<Vec<Person>, PeopleError> {
+        let conversation = self.threads.conversation(thread).ok_or(PeopleError::UnknownConversation)?;
+        let customer = vec![conversation.customer.clone()];
+        match edited.len() {
+            0 => Ok(customer),
+            _ if edited == customer => Ok(customer),
+            _ if !channel.allowed.editing_recipients => Err(PeopleError::NotAllowed("editing recipients")),
+            RECIPIENTS_OVER.. => Err(PeopleError::Recipients),
+            _ => Ok(edited),
+        }
     }
 
     fn written(
@@ -218,25 +296,19 @@ impl Referee {
         now: u64,
         thread: &str,
         channel: &Channel,
-        body: &str,
-        author: Author,
+        writing: Writing<'_>,
     ) -> Result<Message, PeopleError> {
         let conversation = self.threads.conversation(thread).ok_or(PeopleError::UnknownConversation)?;
         let echoed = conversation.customer_references.iter().filter(|_| self.switches.echo_references);
-        let recipient = channel.recipient.clone();
+        let Writing { body, author, from, to } = writing;
         Ok(Message {
             id: self.random.uuid(),
             origin: Origin::Outgoing,
             kind: Some(channel.kind),
             delivered_at: now / 1000,
             created_at: now / 1000,
-            from: Person {
-                id: Some(recipient.id),
-                name: Some(recipient.name),
-                username: Some(recipient.username),
-                address: None,
-            },
-            to: vec![conversation.customer.clone()],
+            from: Person { id: Some(from.id), name: Some(from.name), username: Some(from.username), address: None },
+            to,
             author: Some(author),
             subject: None,
             body: Clipped::new(body, TEXT_BYTES_MAX),
@@ -276,11 +348,20 @@ impl TryFrom<WrittenReply> for Reply {
         let to = match (written.conversation, written.reference, written.account, written.recipient) {
             (Some(id), None, None, None) => ReplyTo::Conversation(id),
             (None, Some(reference), None, None) => ReplyTo::Reference(reference),
-            (None, None, Some(account), Some(recipient)) => ReplyTo::Recipient { account, recipient },
+            (None, None, Some(account), Some(recipient)) if written.recipients.is_empty() => {
+                ReplyTo::Recipient { account, recipient }
+            }
             _ => return Err(PeopleError::Whom),
         };
-        Ok(Self { to, body: written.body, author: written.author, signing: written.signing })
+        let WrittenReply { body, author, alias, recipients, signing, .. } = written;
+        Ok(Self { to, body, author, alias, recipients, signing })
     }
+}
+
+/// The identity that somebody writes as.
+fn identity(channel: &Channel, alias: Option<&str>) -> Result<Recipient, PeopleError> {
+    let found = alias.map_or(Some(&channel.recipient), |id| channel.identity(id));
+    found.cloned().ok_or(PeopleError::UnknownAlias)
 }
 
 /// The types of the rules that a change sets off.

@@ -85,6 +85,7 @@ impl Referee {
         if let Some(conversation) = self.threads.conversation_mut(&thread) {
             apply_message(conversation, incoming);
         }
+        self.notify(&thread);
         self.tally.messages += 1;
         Ok((Verdict::Accepted, self.accepted(request, "messages", message_id, &thread)))
     }
@@ -102,6 +103,7 @@ impl Referee {
         if let Some(conversation) = self.threads.conversation_mut(&thread) {
             apply_post(conversation, post);
         }
+        self.notify(&thread);
         self.tally.posts += 1;
         Ok((Verdict::Accepted, self.accepted(request, "posts", message_id, &thread)))
     }
@@ -129,6 +131,11 @@ impl Referee {
     fn kind_of(&self, account: &str) -> Result<ChannelType, Refusal> {
         let declared = self.channels.get(account).map(|channel| channel.kind);
         declared.or(self.switches.accept_any_account).ok_or(Refusal::UnknownAccount)
+    }
+
+    fn notify(&mut self, thread: &str) {
+        let muted = self.threads.conversation(thread).is_none_or(Conversation::is_muted);
+        self.tally.notifications += u64::from(!muted);
     }
 
     /// Counts a repeated `external_id`; if repeats are swallowed, gives the answer of the first.

@@ -4,19 +4,22 @@
 
 mod sender;
 mod server;
+mod stream;
 
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde_json::Value;
 use thiserror::Error;
 use tokio::net::TcpListener;
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 
+use super::backstage::{Arrived, Books, Wish};
 use super::channels::{Channel, ChannelError};
+use super::control::WishError;
 use super::deliveries::{AttemptAnswer, Delivery, Outgoing};
 use super::faults::{Fault, FaultError};
 use super::ledger::Page;
@@ -52,6 +55,9 @@ struct Shared {
     referee: Mutex<Referee>,
     clock: Clock,
     outgoing: mpsc::Sender<Outgoing>,
+    wishes: Option<mpsc::Sender<Wish>>,
+    seats: Arc<Semaphore>,
+    patience: Duration,
     body_bytes_max: usize,
 }
 
@@ -88,7 +94,15 @@ pub async fn start(options: Options) -> Result<Sandbox, StartError> {
     let address = listener.local_addr().map_err(not_listening)?;
     let (outgoing, queue) = mpsc::channel(OUTGOING_MAX);
     let body_bytes_max = options.body_bytes_max;
-    let shared = Arc::new(Shared { referee: Mutex::new(referee), clock: Clock::start(), outgoing, body_bytes_max });
+    let shared = Arc::new(Shared {
+        referee: Mutex::new(referee),
+        clock: Clock::start(),
+        outgoing,
+        wishes: options.wishes,
+        seats: stream::seats(),
+        patience: options.patience,
+        body_bytes_max,
+    });
     let mut tasks = JoinSet::new();
     tasks.spawn(server::accept(listener, shared.clone()));
     tasks.spawn(sender::send_all(shared.clone(), queue));
@@ -187,6 +201,16 @@ impl Sandbox {
         self.shared.with(|_, referee| referee.faults.clear());
     }
 
+    /// What those behind it have counted, for the page.
+    pub fn publish(&self, books: Books) {
+        self.shared.with(|_, referee| referee.publish(books));
+    }
+
+    /// The reply with this message id has become a record, for the page.
+    pub fn arrived(&self, message: &str, record: Arrived) {
+        self.shared.with(|_, referee| referee.arrived(message, record));
+    }
+
     /// Ends it: no connection and no webhook outlives this.
     pub async fn stop(mut self) {
         self.tasks.shutdown().await;
@@ -206,6 +230,12 @@ impl Shared {
             }
         }
         result
+    }
+
+    /// Passes a wish on to those behind.
+    fn wish(&self, wish: Wish) -> Result<(), WishError> {
+        let wishes = self.wishes.as_ref().ok_or(WishError::NobodyBehind)?;
+        wishes.try_send(wish.bounded()).map_err(|_| WishError::Busy)
     }
 }
 

@@ -8,12 +8,12 @@ use std::future::poll_fn;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http_body_util::{BodyExt, Full};
+use http_body_util::{BodyExt, Either, Full};
 use hyper::body::{Bytes, Incoming};
-use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue, USER_AGENT};
+use hyper::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, HOST, HeaderName, HeaderValue, ORIGIN, USER_AGENT};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper::{Request, Response, StatusCode};
+use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use thiserror::Error;
 use tokio::net::{TcpListener, TcpStream};
@@ -21,8 +21,11 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use super::Shared;
+use super::stream::{Events, Pulse};
 use crate::sandbox::answer::Answer;
-use crate::sandbox::control::{Ask, CONTROL_BYTES_MAX, control};
+use crate::sandbox::control::{self, Ask, CONTROL_BYTES_MAX, control};
+use crate::sandbox::gate::{self, AsksFor, Caller};
+use crate::sandbox::page;
 use crate::sandbox::referee::{Act, Body, Ending, Head};
 
 /// Connections at one time.
@@ -56,6 +59,18 @@ struct OpenRequest {
     ending: Ending,
 }
 
+/// An answer that is there, or one that never ends.
+type Sent = Either<Full<Bytes>, Events>;
+
+/// What a request is for.
+#[derive(Debug, Clone, Copy)]
+enum Room {
+    Api,
+    Page,
+    Events,
+    Control,
+}
+
 /// A body as far as it came.
 enum Received {
     Whole(Vec<u8>),
@@ -80,11 +95,18 @@ pub async fn accept(listener: TcpListener, shared: Arc<Shared>) {
 
 async fn connection(shared: Arc<Shared>, stream: TcpStream) {
     let _ = stream.set_nodelay(true);
-    let service = service_fn(move |request| Box::pin(serve(shared.clone(), request)));
+    let (pulse, patience) = (Pulse::default(), shared.patience);
+    let service = {
+        let pulse = pulse.clone();
+        service_fn(move |request| Box::pin(serve(shared.clone(), pulse.clone(), request)))
+    };
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(HEAD_TIME);
     let mut connection = http.serve_connection(TokioIo::new(stream), service);
-    let end = poll_fn(|context| connection.poll_without_shutdown(context)).await;
+    let end = tokio::select! {
+        end = poll_fn(|context| connection.poll_without_shutdown(context)) => end,
+        () = pulse.stopped(patience) => return,
+    };
     let stream = connection.into_parts().io.into_inner();
     if end.is_err_and(|error| asks_for_reset(&error)) {
         let _ = stream.set_zero_linger();
@@ -96,12 +118,49 @@ fn asks_for_reset(error: &hyper::Error) -> bool {
     matches!(cause, Some(HangUp::Reset))
 }
 
-async fn serve(shared: Arc<Shared>, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, HangUp> {
-    let path = request.uri().path();
-    if path == "/control" || path.starts_with("/control/") {
-        let Ok(answer) = serve_control(&shared, request).await;
-        return Ok(response(answer));
+async fn serve(shared: Arc<Shared>, pulse: Pulse, request: Request<Incoming>) -> Result<Response<Sent>, HangUp> {
+    match room(&request) {
+        Room::Api => serve_api(shared, request).await,
+        Room::Page => Ok(response(serve_page(&request))),
+        Room::Events => Ok(serve_events(&shared, pulse, &request)),
+        Room::Control => {
+            let Ok(answer) = serve_control(&shared, request).await;
+            Ok(response(answer))
+        }
     }
+}
+
+fn room(request: &Request<Incoming>) -> Room {
+    match request.uri().path() {
+        "/control/events" => Room::Events,
+        "/control" => Room::Control,
+        path if path.starts_with("/control/") => Room::Control,
+        path if path == "/" || path.starts_with("/page/") => Room::Page,
+        _ => Room::Api,
+    }
+}
+
+fn serve_page(request: &Request<Incoming>) -> Answer {
+    if let Err(stranger) = gate::admit(&caller(request, AsksFor::Page)) {
+        return control::turned_away(stranger);
+    }
+    let file = (request.method() == Method::GET).then(|| page::file(request.uri().path())).flatten();
+    file.unwrap_or_else(control::no_such_path)
+}
+
+fn serve_events(shared: &Arc<Shared>, pulse: Pulse, request: &Request<Incoming>) -> Response<Sent> {
+    if let Err(stranger) = gate::admit(&caller(request, AsksFor::Data)) {
+        return response(control::turned_away(stranger));
+    }
+    let Some(events) = Events::begin(shared, pulse) else { return response(control::full_house()) };
+    let mut response = Response::new(Either::Right(events));
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+async fn serve_api(shared: Arc<Shared>, request: Request<Incoming>) -> Result<Response<Sent>, HangUp> {
     let id = shared.with(|now, referee| referee.arrive(now, &head(&request)));
     let mut open = OpenRequest { shared, id, ending: Ending::Unanswered };
     let bytes_max = open.shared.body_bytes_max;
@@ -128,6 +187,9 @@ async fn serve(shared: Arc<Shared>, request: Request<Incoming>) -> Result<Respon
 }
 
 async fn serve_control(shared: &Shared, request: Request<Incoming>) -> Result<Answer, Infallible> {
+    if let Err(stranger) = gate::admit(&caller(&request, AsksFor::Data)) {
+        return Ok(control::turned_away(stranger));
+    }
     let (parts, body) = request.into_parts();
     let body = match receive(body, CONTROL_BYTES_MAX).await {
         Received::Whole(bytes) => bytes,
@@ -140,7 +202,16 @@ async fn serve_control(shared: &Shared, request: Request<Incoming>) -> Result<An
         content_type: parts.headers.get(CONTENT_TYPE).and_then(text).unwrap_or_default(),
         body: &body,
     };
+    if let Some(wish) = control::wish(&ask) {
+        return Ok(control::wished(wish.map(|wish| shared.wish(wish))));
+    }
     Ok(shared.with(|now, referee| control(referee, now, &ask)))
+}
+
+fn caller(request: &Request<Incoming>, asks_for: AsksFor) -> Caller<'_> {
+    let header = |name: HeaderName| request.headers().get(name).and_then(text);
+    let site = HeaderName::from_static("sec-fetch-site");
+    Caller { host: header(HOST), origin: header(ORIGIN), site: header(site), asks_for }
 }
 
 fn head(request: &Request<Incoming>) -> Head<'_> {
@@ -180,8 +251,8 @@ async fn receive_all(mut body: Incoming, bytes_max: usize) -> Received {
     if total < bytes_max { Received::Whole(kept) } else { Received::TooLarge }
 }
 
-fn response(answer: Answer) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::new(Bytes::from(answer.body)));
+fn response(answer: Answer) -> Response<Sent> {
+    let mut response = Response::new(Either::Left(Full::new(Bytes::from(answer.body))));
     *response.status_mut() = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let json = HeaderValue::from_static("application/json; charset=utf-8");
     response.headers_mut().insert(CONTENT_TYPE, json);

@@ -27,12 +27,19 @@ pub struct Conversation {
     pub customer_references: Vec<Arc<str>>,
     /// Messages it ever had.
     pub messages_count: u64,
+    /// Messages that came in since somebody opened it, or wrote.
+    pub unread: u64,
     /// Deleted: it is there only until its messages have fallen out, and nobody finds it.
     pub(super) gone: bool,
     /// (delivered at, sequence) of the messages that are kept.
     pub(super) order: BTreeSet<(u64, u64)>,
     pub(super) latest: u64,
+    /// Of its last change; 0 before the first.
+    pub(super) revision: u64,
 }
+
+/// The label that keeps a conversation quiet.
+pub const MUTE: &str = "mute";
 
 /// How many labels, or assignees, one conversation keeps.
 pub const TAGS_MAX: usize = 1000;
@@ -59,10 +66,22 @@ impl Conversation {
             customer: Person::default(),
             customer_references: Vec::new(),
             messages_count: 0,
+            unread: 0,
             gone: false,
             order: BTreeSet::new(),
             latest: 0,
+            revision: 0,
         }
+    }
+
+    /// Whether people asked not to be told: the label `mute`.
+    pub fn is_muted(&self) -> bool {
+        self.labels.contains(MUTE)
+    }
+
+    /// Grows with every message: what was written to last has the greatest.
+    pub fn place(&self) -> u64 {
+        self.latest
     }
 
     pub(super) fn take(&mut self, seq: u64, message: &Message) {
@@ -73,8 +92,10 @@ impl Conversation {
             Origin::Incoming => {
                 self.customer = message.from.clone();
                 self.customer_references.clone_from(&message.references);
+                self.unread += 1;
             }
-            Origin::Outgoing | Origin::Post => {}
+            Origin::Post => self.unread += 1,
+            Origin::Outgoing => self.unread = 0,
         }
     }
 }

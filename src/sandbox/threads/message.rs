@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::sandbox::channels::ChannelType;
 use crate::sandbox::clip::Clipped;
 use crate::sandbox::rules::{Attachment, Person};
+use crate::sandbox::{live, markup};
 
 /// One message as it is kept.
 #[derive(Debug, Clone)]
@@ -29,7 +30,8 @@ pub struct Message {
 }
 
 /// How a message came to be.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Origin {
     /// `POST /v1/messages`
     Incoming,
@@ -62,9 +64,23 @@ impl Default for Author {
 }
 
 impl Message {
+    /// Who it is from, in the words that there are.
+    pub fn from_name(&self) -> &str {
+        let words = [&self.from.name, &self.from.username, &self.from.address, &self.from.id];
+        words.into_iter().flatten().find(|text| !text.is_empty()).map_or("", String::as_str)
+    }
+
+    /// What a phone's lock screen shows of it: the first line, without its markup.
+    pub fn first_line(&self) -> String {
+        match self.kind {
+            Some(ChannelType::Html | ChannelType::Email) => live::first_line(&markup::words(&self.body.text)),
+            Some(ChannelType::Text) | None => live::first_line(&self.body.text),
+        }
+    }
+
     /// About how much memory it takes.
     pub(super) fn bytes(&self) -> usize {
-        const OVERHEAD: usize = 512;
+        const OVERHEAD: usize = 900;
         let references: usize = self.references.iter().chain(&self.external_id).map(|text| text.len() + 64).sum();
         let people = self.to.iter().chain([&self.from]).map(Person::bytes).sum::<usize>();
         let files: usize = self.attachments.iter().map(|file| file.filename.len() + 64).sum();

@@ -5,19 +5,24 @@
 //! a ring bounded by number and bytes; what falls out is no longer found by its references, and a conversation whose last
 //! message fell out is gone.
 
+mod changes;
 mod conversation;
 mod message;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
-pub use conversation::{Conversation, TAGS_MAX, retag};
+pub use changes::{Changes, Since};
+pub use conversation::{Conversation, MUTE, TAGS_MAX, retag};
 pub use message::{Author, Message, Origin};
 
 use super::channels::ChannelType;
 
-/// What the ring holds at most, besides the number of messages: 256 MiB of text.
-pub const MESSAGE_BYTES_MAX: usize = 256 * 1024 * 1024;
+/// What messages and conversations take up at most, whatever their number: 88 MiB.
+pub const MESSAGE_BYTES_MAX: usize = 88 * 1024 * 1024;
+
+/// About how much memory a conversation takes besides its messages.
+const CONVERSATION_BYTES: usize = 700;
 
 /// All conversations and messages.
 #[derive(Debug)]
@@ -32,6 +37,7 @@ pub struct Threads {
     by_reference: HashMap<Arc<str>, BTreeSet<u64>>,
     by_external_id: HashMap<Arc<str>, u64>,
     by_id: HashMap<String, u64>,
+    changes: Changes,
     pub opened: u64,
     pub fallen_out: u64,
 }
@@ -56,6 +62,7 @@ impl Threads {
             by_reference: HashMap::new(),
             by_external_id: HashMap::new(),
             by_id: HashMap::new(),
+            changes: Changes::default(),
             opened: 0,
             fallen_out: 0,
         }
@@ -78,15 +85,34 @@ impl Threads {
         self.conversations.get(id).filter(|conversation| !conversation.gone)
     }
 
-    /// The conversation with this id, to change.
+    /// The conversation with this id, to change; those that follow are told of it.
     pub fn conversation_mut(&mut self, id: &str) -> Option<&mut Conversation> {
-        self.conversations.get_mut(id).filter(|conversation| !conversation.gone)
+        let conversation = self.conversations.get_mut(id).filter(|conversation| !conversation.gone)?;
+        self.changes.mark(conversation);
+        Some(conversation)
+    }
+
+    /// Which conversations changed.
+    pub fn changes(&self) -> &Changes {
+        &self.changes
+    }
+
+    /// How many conversations are kept.
+    pub fn conversations_kept(&self) -> usize {
+        self.recent.len()
+    }
+
+    /// How many messages are kept.
+    pub fn messages_kept(&self) -> usize {
+        self.ring.len()
     }
 
     /// Deletes a conversation: from now on neither its id nor its references find it.
     pub fn delete(&mut self, id: &str) {
         if let Some(conversation) = self.conversations.get_mut(id) {
             conversation.gone = true;
+            self.changes.bury(conversation);
+            self.recent.remove(&conversation.latest);
         }
     }
 
@@ -109,6 +135,13 @@ impl Threads {
         messages.filter(|message| message.origin != Origin::Post).take(limit).collect()
     }
 
+    /// Up to `limit` messages and posts of a conversation in the order in which they came, the newest last.
+    pub fn story(&self, conversation: &Conversation, limit: usize) -> Vec<&Message> {
+        let mut places: Vec<u64> = conversation.order.iter().map(|(_, seq)| *seq).collect();
+        places.sort_unstable();
+        places.iter().skip(places.len().saturating_sub(limit)).filter_map(|seq| self.at(*seq)).collect()
+    }
+
     /// The message that was added to a conversation last.
     pub fn latest(&self, conversation: &Conversation) -> Option<&Message> {
         self.at(conversation.latest)
@@ -123,6 +156,7 @@ impl Threads {
     pub fn open(&mut self, id: String, opened_by: u64, account: Option<&str>, kind: Option<ChannelType>) -> Arc<str> {
         let id: Arc<str> = id.into();
         self.opened += 1;
+        self.bytes += CONVERSATION_BYTES;
         self.conversations.insert(id.clone(), Conversation::new(id.clone(), opened_by, account, kind));
         id
     }
@@ -135,7 +169,10 @@ impl Threads {
             self.recent.remove(&thread.latest);
         }
         thread.take(seq, &message);
-        self.recent.insert(seq, conversation.clone());
+        if !thread.gone {
+            self.recent.insert(seq, conversation.clone());
+            self.changes.mark(thread);
+        }
         for reference in message.references.iter().chain(&message.external_id) {
             self.by_reference.entry(reference.clone()).or_default().insert(seq);
         }
@@ -173,6 +210,8 @@ impl Threads {
         thread.order.remove(&(message.delivered_at, seq));
         if thread.order.is_empty() {
             self.recent.remove(&thread.latest);
+            self.changes.bury(thread);
+            self.bytes -= CONVERSATION_BYTES;
             self.conversations.remove(&kept.conversation);
         }
     }
