@@ -24,13 +24,14 @@ mod connection;
 mod crowd;
 mod origin;
 mod quota;
+mod renewable;
 mod stream;
 mod tls;
 
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use http_body_util::{BodyExt, Full};
@@ -49,6 +50,7 @@ pub use answer::{plain, refused, taken, try_later};
 pub use ballast::Load;
 pub use connection::{HEAD_BYTES_MAX, HEADERS_MAX, Visit};
 pub use origin::Origin;
+pub use renewable::Renewable;
 pub use tls::{Certificates, Reload, TlsError};
 
 use ballast::Ballast;
@@ -75,7 +77,14 @@ pub struct Edge {
     quotas: Quotas<Monotonic>,
     ballast: Arc<Ballast>,
     certificates: Option<Arc<Certificates>>,
+    pulse: OnceLock<Pulse>,
 }
+
+/// Told whenever a listener's loop has turned.
+type Pulse = Box<dyn Fn() + Send + Sync>;
+
+/// How often a listener's loop turns when nobody comes.
+const TURN_EVERY: Duration = Duration::from_secs(1);
 
 impl Edge {
     /// `listener` is the label under which connections are counted.
@@ -86,9 +95,21 @@ impl Edge {
             quotas: Quotas::new(config.requests_per_minute, config.failures_per_minute, Monotonic),
             ballast: Arc::new(Ballast::new(config.bodies_bytes_max)),
             certificates,
+            pulse: OnceLock::new(),
             listener,
             config,
         })
+    }
+
+    /// `pulse` is told from now on that this listener's loop turns. The first one counts.
+    pub fn on_turn(&self, pulse: impl Fn() + Send + Sync + 'static) {
+        drop(self.pulse.set(Box::new(pulse)));
+    }
+
+    fn turned(&self) {
+        if let Some(pulse) = self.pulse.get() {
+            pulse();
+        }
     }
 
     /// The certificates in use, to have them read again.
@@ -148,8 +169,10 @@ pub async fn serve<S: Service>(
     let mut connections = JoinSet::new();
     let watching = edge.certificates().map(|certificates| tokio::spawn(tls::watch(certificates)));
     loop {
+        edge.turned();
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
+            () = sleep(TURN_EVERY) => continue,
             _ = stop.wait_for(|stop| *stop) => break,
             Some(_) = connections.join_next() => continue,
         };

@@ -48,6 +48,20 @@ impl Ingest {
         Ok(Self { kafka_timeout: config.kafka_timeout, edge, gates, producer, counters, clock })
     }
 
+    /// The same ingest with another config: connections, quotas and certificates stay.
+    #[must_use]
+    pub fn renewed(&self, config: config::Ingest, producer: FutureProducer) -> Self {
+        let counters = GateCounters::new(&config.gates);
+        let gates = Gates::new(config.gates, config.token.as_ref(), config.edge.body_bytes_max);
+        let (edge, clock) = (Arc::clone(&self.edge), Arc::clone(&self.clock));
+        Self { kafka_timeout: config.kafka_timeout, edge, gates, producer, counters, clock }
+    }
+
+    /// What holds for every connection to the ingest.
+    pub fn edge(&self) -> Arc<Edge> {
+        Arc::clone(&self.edge)
+    }
+
     async fn outcome(&self, request: Request<Incoming>, visit: &Visit, origin: Origin) -> Result<Outcome, Refusal> {
         let (head, body) = request.into_parts();
         let mut admitted = self.gates.admit((self.clock)(), &edge::plain(&head, visit)?)?;

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::event::{Course, TopicId};
+use crate::event::{Course, Timestamp, TopicId};
 use crate::shell::kafka::Partition;
 
 /// What our commits begin their metadata with.
@@ -19,6 +19,8 @@ pub struct Footing {
     pub course: Course,
     /// The next offset to be read; none before the first record.
     pub next: Option<i64>,
+    /// The time of the newest record that was read.
+    pub newest: Option<Timestamp>,
 }
 
 /// What the group knows of a partition.
@@ -79,12 +81,13 @@ impl Footings {
     }
 
     /// Notes that a record is about to be read.
-    pub fn step(&mut self, partition: &Partition, offset: i64) -> Step {
+    pub fn step(&mut self, partition: &Partition, offset: i64, millis: Option<i64>) -> Step {
         let Some(footing) = self.0.get_mut(partition) else { return Step::Onward };
         if footing.next.is_some_and(|next| offset < next) {
             return Step::Back;
         }
         footing.next = Some(offset + 1);
+        footing.newest = millis.map(Timestamp::from_signed_millis).or(footing.newest);
         Step::Onward
     }
 
@@ -145,9 +148,9 @@ mod tests {
     fn a_step_back_is_noticed_and_changes_nothing() {
         let mut footings = Footings::default();
         footings.set(partition(0), Footing { id: ID, ..Footing::default() });
-        let steps = [5, 6, 9, 8, 10].map(|offset| footings.step(&partition(0), offset));
+        let steps = [5, 6, 9, 8, 10].map(|offset| footings.step(&partition(0), offset, None));
         assert_eq!(steps, [Step::Onward, Step::Onward, Step::Onward, Step::Back, Step::Onward]);
-        assert_eq!(footings.step(&partition(1), 0), Step::Onward, "what isn't ours is somebody else's");
+        assert_eq!(footings.step(&partition(1), 0, None), Step::Onward, "what isn't ours is somebody else's");
     }
 
     #[test]

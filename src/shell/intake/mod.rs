@@ -34,6 +34,7 @@ use super::readiness::{Gate, ReadyState};
 use crate::config;
 use crate::event::{Course, Decoder, FrameBuilder, HashKey, TopicId};
 use crate::route::{self, RouteHash, Source};
+use crate::telemetry::process::intake_turned;
 use crate::telemetry::{Telemetry, sources};
 use cache::Cache;
 use cycle::{Ack, Acks, Cycle, Cycles};
@@ -55,6 +56,9 @@ const TOPICS_INTERVAL: Duration = Duration::from_secs(10);
 
 /// How often assigned partitions that could not begin are tried again.
 const RETRY_INTERVAL: Duration = Duration::from_millis(500);
+
+/// How often Kafka's client says how far behind we are.
+const STATISTICS_MS: &str = "2000";
 
 /// How long a leaving member waits for its writes.
 const LEAVE_WAIT: Duration = Duration::from_secs(2);
@@ -79,6 +83,7 @@ pub struct Plan {
 pub fn run(plan: Plan, stop: &AtomicBool) -> Result<(), KafkaError> {
     let mut member = Member::join(plan)?;
     while !stop.load(Ordering::Acquire) {
+        member.plan.gate.beat();
         member.answer_group();
         member.look_after_topics();
         if let Err(error) = member.turn() {
@@ -129,7 +134,9 @@ impl Member {
     fn join(plan: Plan) -> Result<Self, KafkaError> {
         let mut consumer_config = group_config(&plan.kafka, &plan.names.intake_group, &plan.member);
         consumer_config.set("fetch.message.max.bytes", "4194304");
-        let consumer: BaseConsumer<GroupContext> = consumer_config.create_with_context(GroupContext::default())?;
+        consumer_config.set("statistics.interval.ms", STATISTICS_MS);
+        let context = GroupContext::measured(Arc::clone(&plan.telemetry), &plan.member);
+        let consumer: BaseConsumer<GroupContext> = consumer_config.create_with_context(context)?;
         let producer: BaseProducer<Acks> = producer_config(&plan.kafka).create_with_context(Acks::default())?;
         let topics: Vec<&str> = plan.sources.iter().map(|source| &*source.topic).collect();
         consumer.subscribe(&topics)?;
@@ -172,7 +179,11 @@ impl Member {
             self.producer.poll(Duration::from_millis(5));
             return Ok(());
         }
+        let began = clock::monotonic();
         let idle = !self.read_available();
+        if !idle {
+            intake_turned(clock::monotonic().saturating_duration_since(began));
+        }
         let age = clock::monotonic().saturating_duration_since(self.sealed_at);
         if idle || age >= self.plan.intake.frame_interval {
             self.seal();
@@ -214,7 +225,7 @@ impl Member {
         match self.consumer.poll(wait) {
             Some(Ok(record)) => {
                 let partition = Partition { topic: record.topic().into(), number: record.partition() };
-                if self.footings.step(&partition, record.offset()) == Step::Back {
+                if self.footings.step(&partition, record.offset(), record.timestamp().to_millis()) == Step::Back {
                     return Next::Back { partition, offset: record.offset() };
                 }
                 let reading = Reading {
@@ -300,9 +311,12 @@ impl Member {
         for (partition, offset) in &whole.reached {
             let added = offsets.add_partition_offset(&partition.topic, partition.number, Offset::Offset(*offset));
             added.unwrap_or_else(|error| tracing::warn!(%error, "an offset that can't be"));
+            let footing = self.footings.of(partition);
             if let Some(mut element) = offsets.find_partition(&partition.topic, partition.number) {
-                element.set_metadata(note(self.footings.of(partition).id));
+                element.set_metadata(note(footing.id));
             }
+            let at = (partition.topic.clone(), partition.number);
+            self.plan.telemetry.process.reached(&self.plan.member, at, footing.newest);
         }
         if offsets.count() > 0
             && let Err(error) = self.consumer.commit(&offsets, mode)
@@ -430,6 +444,7 @@ impl Member {
 
     fn leave(mut self, deadline: Deadline) {
         self.finish(deadline);
+        self.plan.telemetry.process.member_gone(&self.plan.member);
         if self.cycles.unacknowledged() > 0 {
             tracing::warn!("leaving with frames that kafka has not acknowledged; what they cover will be read again");
             self.producer.context().take();
