@@ -222,7 +222,10 @@ impl Member {
 
     fn next_record(&mut self, wait: Duration) -> Next {
         let now = clock::now();
-        match self.consumer.poll(wait) {
+        let polled = self.consumer.poll(wait);
+        // whoever didn't wait is timed by the turn
+        let began = (!wait.is_zero()).then(clock::monotonic);
+        match polled {
             Some(Ok(record)) => {
                 let partition = Partition { topic: record.topic().into(), number: record.partition() };
                 if self.footings.step(&partition, record.offset(), record.timestamp().to_millis()) == Step::Back {
@@ -242,7 +245,11 @@ impl Member {
                     number: self.cycles.next_number(),
                     full: false,
                 };
-                reading.take(now, partition, &record)
+                let next = reading.take(now, partition, &record);
+                if let Some(began) = began {
+                    intake_turned(clock::monotonic().saturating_duration_since(began));
+                }
+                next
             }
             // such as a member that its group takes for another one: it will never read again, a new one will
             Some(Err(error)) if self.consumer.client().fatal_error().is_some() => {
