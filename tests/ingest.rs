@@ -10,7 +10,8 @@ use missived::config;
 use missived::event::Timestamp;
 use missived::hook::Secret;
 use missived::hook::ingest::{Gate, Sender};
-use missived::shell::ingest::{Ingest, serve};
+use missived::shell::edge::{Renewable, serve};
+use missived::shell::ingest::Ingest;
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::Message;
@@ -72,7 +73,8 @@ async fn start(bootstrap: &str) -> (SocketAddr, watch::Sender<bool>) {
             gate("deals", Sender::HubSpot, vec![secret("hubspot")]),
         ],
     };
-    let ingest = Arc::new(Ingest::new(config, producer, Arc::new(|| NOW)).expect("an ingest"));
+    let ingest = Ingest::new(config, producer, Arc::new(|| NOW)).expect("an ingest");
+    let ingest = Arc::new(Renewable::new(ingest));
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("bound");
     let address = listener.local_addr().expect("address");
     let (stop, stopped) = watch::channel(false);

@@ -17,7 +17,8 @@ use missived::config;
 use missived::event::Timestamp;
 use missived::hook::{Door, SIGNATURE_HEADERS, Secret};
 use missived::missive::ChannelType;
-use missived::shell::hook::{Clock, Hook, Outlet, producer, serve};
+use missived::shell::edge::{Renewable, serve};
+use missived::shell::hook::{Clock, Hook, Outlet, producer};
 use missived::shell::kafka::bounded_producer_config;
 use rdkafka::mocking::MockCluster;
 use rdkafka::producer::DefaultProducerContext;
@@ -42,7 +43,7 @@ pub async fn start(linger: Option<&str>) -> Servers {
     cluster.create_topic("bench.replies", 1, 1).expect("topic");
     cluster.create_topic("bench.ledger", 1, 1).expect("topic");
     let (stop, stopped) = watch::channel(false);
-    let hook = Arc::new(hook(&cluster.bootstrap_servers(), linger));
+    let hook = Arc::new(Renewable::new(hook(&cluster.bootstrap_servers(), linger)));
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("bound");
     let address = listener.local_addr().expect("an address");
     tokio::spawn(serve(listener, hook, stopped, Duration::ZERO));

@@ -1,6 +1,7 @@
 //! `missived check`: says everything that is wrong with a config file, or what it will do.
 //!
-//! Reads the file, and the secret files and certificates that it names; connects to nothing. Faults and warnings go to stderr, one a line;
+//! Reads the file, and the secret files and certificates that it names; connects to nothing, unless `--online` asks for it. Faults
+//! and warnings go to stderr, one a line;
 //! what is right goes to stdout. Exit 0, or 78 (`EX_CONFIG`) when there is a fault. No secret is ever printed.
 
 use std::io::Write as _;
@@ -23,6 +24,9 @@ pub struct CheckArgs {
     /// The file to check
     #[arg(long, value_name = "FILE", default_value = "/etc/missived/missived.toml")]
     pub config: PathBuf,
+    /// Ask Kafka and Missive as well: topics, permissions, tokens
+    #[arg(long)]
+    pub online: bool,
 }
 
 const EXAMPLES: &str = "\
@@ -32,7 +36,10 @@ Examples:
   missived check --config ./missived.toml && systemctl restart missived
       Restart only with a file that works
 
-Exit status: 0 when the file works, 78 when it has faults.";
+  missived check --online
+      Prove topics, permissions and tokens too; nothing is changed and nothing is sent
+
+Exit status: 0 when the file works, 78 when it has faults, 1 when --online found something.";
 
 /// Checks the file and reports.
 pub fn run(args: &CheckArgs) -> ExitCode {
@@ -41,7 +48,23 @@ pub fn run(args: &CheckArgs) -> ExitCode {
     // Whoever closed our output doesn't want to hear of it; the exit code says the same.
     let _ = std::io::stderr().write_all(report.complaints.as_bytes());
     let _ = std::io::stdout().write_all(report.findings.as_bytes());
-    ExitCode::from(report.exit)
+    match outcome {
+        Ok(loaded) if args.online => online(&loaded.config),
+        Ok(_) | Err(_) => ExitCode::from(report.exit),
+    }
+}
+
+/// One line a proof.
+fn online(config: &Config) -> ExitCode {
+    let proofs = super::online::proofs(config);
+    for proof in &proofs {
+        match &proof.outcome {
+            Ok(found) => println!("ok     {}: {found}", proof.what),
+            Err(fault) => println!("FAULT  {}: {fault}", proof.what),
+        }
+    }
+    let failed = proofs.iter().any(|proof| proof.outcome.is_err());
+    if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }
 
 /// What is printed where.

@@ -3,15 +3,23 @@
 pub mod check;
 pub mod dead_letters;
 pub mod demo;
+pub mod init;
+pub mod manual;
+mod online;
 mod open;
 pub mod preview;
 pub mod run;
 pub mod sandbox;
+pub mod status;
+pub mod test_message;
 pub mod topics;
 
 use std::process::ExitCode;
+use std::sync::LazyLock;
 
 use clap::{Parser, Subcommand};
+
+use crate::telemetry::process::{COMMIT, FEATURES};
 
 /// Exit code of a faulty config (`EX_CONFIG`).
 pub const EXIT_CONFIG: u8 = 78;
@@ -24,7 +32,7 @@ Examples:
 
 /// Kafka events into the Missive team inbox, and the replies back.
 #[derive(Parser)]
-#[command(name = "missived", version, about, after_help = EXAMPLES, max_term_width = 100)]
+#[command(name = "missived", version = version(), about, after_help = EXAMPLES, max_term_width = 100)]
 pub struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -36,6 +44,12 @@ enum Command {
     Run(run::RunArgs),
     /// Check a config file and say every fault at once.
     Check(check::CheckArgs),
+    /// Say what the daemon is doing.
+    Status(status::StatusArgs),
+    /// Write a first config by asking.
+    Init(init::InitArgs),
+    /// Send one message to a channel.
+    TestMessage(test_message::TestMessageArgs),
     /// Show what becomes of a record, without Kafka and without sending anything.
     Preview(preview::PreviewArgs),
     /// Create or list the internal topics.
@@ -46,6 +60,18 @@ enum Command {
     Demo(demo::DemoArgs),
     /// Run the stand-in for Missive.
     Sandbox(sandbox::SandboxArgs),
+    #[command(hide = true)]
+    Completions(manual::CompletionsArgs),
+    /// Write the man page.
+    #[command(hide = true)]
+    Man,
+}
+
+/// What `--version` says: the commit as well, where whoever built it said which.
+fn version() -> &'static str {
+    static VERSION: LazyLock<String> =
+        LazyLock::new(|| format!("{} (commit {COMMIT}, features {FEATURES})", env!("CARGO_PKG_VERSION")));
+    &VERSION
 }
 
 /// Does what the arguments ask for.
@@ -53,10 +79,15 @@ pub fn run(arguments: Arguments) -> ExitCode {
     match arguments.command {
         Command::Run(args) => run::run(&args),
         Command::Check(args) => check::run(&args),
+        Command::Status(args) => status::run(&args),
+        Command::Init(args) => init::run(&args),
+        Command::TestMessage(args) => test_message::run(&args),
         Command::Preview(args) => preview::run(&args),
         Command::Topics(args) => topics::run(&args),
         Command::DeadLetters(args) => dead_letters::run(&args),
         Command::Demo(args) => demo::run(&args),
         Command::Sandbox(args) => sandbox::run(args),
+        Command::Completions(args) => manual::completions(&args),
+        Command::Man => manual::man(),
     }
 }

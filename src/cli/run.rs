@@ -1,24 +1,35 @@
-//! `missived run`: the daemon, until SIGTERM or SIGINT; a second signal ends it at once.
+//! `missived run`: the daemon, until SIGTERM or SIGINT; a second signal ends it at once. SIGHUP reads the config again.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinHandle;
 use tracing_subscriber::EnvFilter;
 
 use super::EXIT_CONFIG;
-use crate::config::{Config, Environment};
-use crate::shell::daemon::Daemon;
+use crate::config::{Config, Environment, LoadError, Loaded, Written};
+use crate::shell::clock;
+use crate::shell::daemon::{ConfigStatus, Daemon, DaemonError, Reloader};
+use crate::shell::reload::{Changes, Refusal};
+use crate::shell::signals::{Signals, Wish};
+use crate::shell::status::Reload;
+use crate::shell::systemd::Service;
 use crate::telemetry::Telemetry;
+use crate::telemetry::process::{ConfigOutcome, config_in_use, config_reloaded};
+
+/// How often what systemd must hear is looked at.
+const TICK: Duration = Duration::from_millis(100);
 
 const EXAMPLES: &str = "\
 Examples:
   missived run --config /etc/missived/missived.toml
   RUST_LOG=missived=debug missived run --config missived.toml
   missived run --config missived.toml --log-format json
+
+Signals: SIGTERM and SIGINT drain and stop, a second one ends at once; SIGHUP reads the config and its secrets again.
 
 Exit codes: 0 stopped by a signal, 1 failed, 78 faulty config.";
 
@@ -56,7 +67,7 @@ pub fn run(args: &RunArgs) -> ExitCode {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     match runtime {
         Ok(runtime) => {
-            let code = runtime.block_on(serve(loaded.config));
+            let code = runtime.block_on(serve(loaded, &args.config));
             runtime.shutdown_timeout(Duration::from_millis(100));
             code
         }
@@ -80,50 +91,61 @@ fn log(format: LogFormat) {
     }
 }
 
-async fn serve(config: Config) -> ExitCode {
-    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
-    else {
+async fn serve(loaded: Loaded, file: &Path) -> ExitCode {
+    let Ok(mut signals) = Signals::listen() else {
         eprintln!("missived: signals can't be received");
         return ExitCode::FAILURE;
     };
-    let daemon = match Daemon::start(config, Arc::new(Telemetry::new()), seed()).await {
+    let mut service = Service::of_process();
+    let daemon = match Daemon::start(loaded.config, Arc::new(Telemetry::new()), seed()).await {
         Ok(daemon) => daemon,
-        Err(error) => {
-            eprintln!("missived: {error}");
-            return ExitCode::FAILURE;
-        }
+        Err(error) => return failed(&error),
     };
+    let mut keeper = Keeper::new(file, loaded.written, &daemon);
     let mut was_ready = false;
-    loop {
+    while !daemon.has_ended() {
         tokio::select! {
-            _ = terminate.recv() => break,
-            _ = interrupt.recv() => break,
-            () = tokio::time::sleep(Duration::from_millis(50)) => {}
+            wish = signals.next() => match wish {
+                Wish::Stop => break,
+                Wish::Reload => keeper.wanted = true,
+            },
+            () = tokio::time::sleep(TICK) => {}
         }
-        if daemon.has_ended() {
-            break;
-        }
+        keeper.turn(&daemon, &mut service).await;
+        service.tick(&daemon.readiness, || daemon.status().line());
         let is_ready = daemon.is_ready();
         if is_ready != was_ready {
             tracing::info!("{}", if is_ready { "ready" } else { "not ready" });
             was_ready = is_ready;
         }
     }
+    drain(daemon, signals, service).await
+}
+
+async fn drain(daemon: Daemon, mut signals: Signals, mut service: Service) -> ExitCode {
     tracing::info!("draining");
-    tokio::select! {
-        ended = daemon.stop() => match ended {
-            Ok(()) => {
-                tracing::info!("stopped");
-                ExitCode::SUCCESS
-            }
-            Err(error) => {
-                eprintln!("missived: {error}");
-                ExitCode::FAILURE
-            }
-        },
-        _ = terminate.recv() => cut_short(),
-        _ = interrupt.recv() => cut_short(),
+    service.stopping();
+    let readiness = Arc::clone(&daemon.readiness);
+    let mut stopping = Box::pin(daemon.stop());
+    loop {
+        service.tick(&readiness, || "draining: letting answers come in, committing".to_owned());
+        tokio::select! {
+            ended = &mut stopping => return match ended {
+                Ok(()) => {
+                    tracing::info!("stopped");
+                    ExitCode::SUCCESS
+                }
+                Err(error) => failed(&error),
+            },
+            () = signals.stop() => return cut_short(),
+            () = tokio::time::sleep(TICK) => {}
+        }
     }
+}
+
+fn failed(error: &DaemonError) -> ExitCode {
+    eprintln!("missived: {error}");
+    ExitCode::FAILURE
 }
 
 fn cut_short() -> ExitCode {
@@ -134,4 +156,98 @@ fn cut_short() -> ExitCode {
 /// Feeds the jitter of retries; any number will do.
 fn seed() -> u64 {
     getrandom::u64().unwrap_or(0)
+}
+
+/// Keeps the config in use, and takes over a new one when it is asked to: one at a time.
+struct Keeper {
+    file: PathBuf,
+    written: Written,
+    told: ConfigStatus,
+    reloader: Reloader,
+    wanted: bool,
+    underway: Option<JoinHandle<Reloaded>>,
+}
+
+/// A config file that works, and what became of it.
+struct Reloaded {
+    written: Written,
+    keys: Vec<String>,
+    outcome: Result<(), Refusal>,
+}
+
+impl Keeper {
+    fn new(file: &Path, written: Written, daemon: &Daemon) -> Self {
+        config_in_use(clock::now(), written.hash().as_u64());
+        let told =
+            ConfigStatus { file: file.display().to_string(), hash: written.hash().to_string(), last_reload: None };
+        daemon.tell_config(told.clone());
+        let reloader = daemon.reloader();
+        Self { file: file.to_owned(), written, told, reloader, wanted: false, underway: None }
+    }
+
+    /// Begins what is wanted, and takes in what is done.
+    async fn turn(&mut self, daemon: &Daemon, service: &mut Service) {
+        if let Some(underway) = self.underway.take_if(|underway| underway.is_finished()) {
+            if let Ok(reloaded) = underway.await {
+                self.settle(daemon, reloaded);
+            }
+            service.reloaded();
+        }
+        if self.wanted && self.underway.is_none() {
+            self.wanted = false;
+            service.reloading();
+            self.begin(daemon, service);
+        }
+    }
+
+    fn begin(&mut self, daemon: &Daemon, service: &mut Service) {
+        match Config::load(&self.file, &Environment::of_process()) {
+            Ok(loaded) => {
+                for warning in &loaded.warnings {
+                    tracing::warn!(%warning, "config");
+                }
+                let changes = Changes::between(&self.written, &loaded.written);
+                let reloader = self.reloader.clone();
+                self.underway = Some(tokio::spawn(async move {
+                    let outcome = reloader.apply(loaded.config, &changes).await;
+                    Reloaded { written: loaded.written, keys: changes.keys, outcome }
+                }));
+            }
+            Err(error) => {
+                self.refuse(daemon, faults(&error));
+                service.reloaded();
+            }
+        }
+    }
+
+    fn settle(&mut self, daemon: &Daemon, reloaded: Reloaded) {
+        if let Err(refusal) = reloaded.outcome {
+            return self.refuse(daemon, vec![refusal.to_string()]);
+        }
+        self.written = reloaded.written;
+        self.told.hash = self.written.hash().to_string();
+        config_in_use(clock::now(), self.written.hash().as_u64());
+        config_reloaded(ConfigOutcome::Applied);
+        tracing::info!(changed = reloaded.keys.join(", "), hash = self.told.hash, "config and secrets reloaded");
+        self.tell(daemon, ConfigOutcome::Applied, reloaded.keys);
+    }
+
+    fn refuse(&mut self, daemon: &Daemon, faults: Vec<String>) {
+        config_reloaded(ConfigOutcome::Refused);
+        for fault in &faults {
+            tracing::error!(fault, "config not reloaded: the former one stays");
+        }
+        self.tell(daemon, ConfigOutcome::Refused, faults);
+    }
+
+    fn tell(&mut self, daemon: &Daemon, outcome: ConfigOutcome, detail: Vec<String>) {
+        let at_ms = clock::now().as_millis();
+        self.told.last_reload = Some(Reload { at_ms, outcome: outcome.as_str().to_owned(), detail });
+        daemon.tell_config(self.told.clone());
+    }
+}
+
+/// One a line, as `missived check` says them.
+fn faults(error: &LoadError) -> Vec<String> {
+    error.to_string().lines().map(str::to_owned).collect()
 }

@@ -25,6 +25,7 @@ mod sources;
 mod syntax;
 mod timing;
 mod value;
+mod written;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -50,6 +51,7 @@ pub use network::Network;
 pub use raw::KnownKey;
 pub use secrets::Environment;
 pub use syntax::SyntaxFault;
+pub use written::{ConfigHash, Written};
 
 /// The largest config file.
 const FILE_BYTES_MAX: u64 = 1 << 20;
@@ -59,6 +61,8 @@ const FILE_BYTES_MAX: u64 = 1 << 20;
 pub struct Loaded {
     pub config: Config,
     pub warnings: Vec<Warning>,
+    /// What the file says, to be compared with a later one.
+    pub written: Written,
 }
 
 /// Why there is no config. All of it is for whoever wrote the file; none of it holds a secret.
@@ -95,10 +99,10 @@ impl Config {
 
     /// Like [`Self::load`], from a text; `file` is only what faults call it.
     pub fn parse(text: &str, file: &Path, environment: &Environment) -> Result<Loaded, LoadError> {
-        let (config, noted) = examine(text, file, environment)?;
+        let (config, noted, written) = examine(text, file, environment)?;
         match (config, Faults::collect(file.to_owned(), noted.faults)) {
             (_, Some(faults)) => Err(LoadError::Faults(faults)),
-            (Some(config), None) => Ok(Loaded { config, warnings: noted.warnings }),
+            (Some(config), None) => Ok(Loaded { config, warnings: noted.warnings, written }),
             (None, None) => unreachable!("a part of the config is missing without a fault"),
         }
     }
@@ -106,18 +110,20 @@ impl Config {
     /// The keys that were asked for while `text` was read, with their defaults, so that the example file can be held
     /// against them. Keys below tables that `text` doesn't have by name are not among them.
     pub fn known_keys(text: &str, file: &Path, environment: &Environment) -> Result<Vec<KnownKey>, LoadError> {
-        examine(text, file, environment).map(|(_, noted)| noted.known)
+        examine(text, file, environment).map(|(_, noted, _)| noted.known)
     }
 }
 
-fn examine(text: &str, file: &Path, environment: &Environment) -> Result<(Option<Config>, raw::Noted), LoadError> {
+type Examined = (Option<Config>, raw::Noted, Written);
+
+fn examine(text: &str, file: &Path, environment: &Environment) -> Result<Examined, LoadError> {
     let root = DeTable::parse(text).map_err(|error| {
         let (file, fault) = (file.to_owned(), SyntaxFault::of(text, &error));
         LoadError::Syntax { file, fault }
     })?;
     let reading = raw::Reading::new(file.to_owned(), text, root.get_ref());
     let config = check::config(&reading, environment);
-    Ok((config, reading.finish()))
+    Ok((config, reading.finish(), Written::of(root.get_ref())))
 }
 
 fn read_file(path: &Path) -> Result<Zeroizing<String>, LoadError> {

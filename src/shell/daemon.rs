@@ -3,37 +3,54 @@
 //! A part that fails is started again after a pause; nothing but a fault of the config or of the installation ends the daemon
 //! by itself. Stopping is one drain: the hook takes nothing new, the intake writes and commits what it has read, the courier
 //! lets answers come in and commits, all of them within one deadline.
+//!
+//! A reload is the same drain for intake and lanes, which then start with what is new; the doors stay open (`reload`).
+
+mod doors;
+mod parts;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use rdkafka::producer::FutureProducer;
 use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle as Task;
+use tokio::time::sleep;
 
+use super::admin::{self, Pages};
 use super::clock::{self, Deadline};
-use super::courier::client::{Client, ClientError};
-use super::courier::{self, Tokens};
+use super::courier::client::{self, Client, ClientError};
 use super::edge::TlsError;
-use super::hook::Outlet;
-use super::intake;
-use super::kafka::{
-    Installation, InstallationError, Names, TopicError, bounded_producer_config, create_topics, install,
-};
+use super::hook::HookError;
+use super::kafka::{Installation, InstallationError, Names, TopicError, create_topics, install};
 use super::readiness::{Gate, Readiness, ReadyState, Whole as Readied};
+use super::reload::{Changes, Reach, Refusal};
 use super::sockets::Sockets;
-use super::{admin, hook, ingest};
-use crate::config::{self, Config};
-use crate::telemetry::Telemetry;
+use super::status::Status;
+use crate::config::Config;
+use crate::telemetry::{Telemetry, process};
+use doors::{Doors, Served};
+use parts::{Parts, pause};
+
+pub use super::status::ConfigStatus;
 
 /// How long a part that failed rests before it starts again, and how often Kafka is looked for.
 const RESTART_PAUSE: Duration = Duration::from_secs(1);
+
+/// How often the supervisor looks whether it is time to stop.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+
+/// How often histograms are kept small.
+const UPKEEP_EVERY: Duration = Duration::from_secs(5);
+
+/// A part that hangs for so long is counted.
+const STALLED_AFTER: Duration = Duration::from_secs(60);
 
 /// Why the daemon can't run with what it has been given; nothing here passes by waiting.
 #[derive(Debug, Error)]
@@ -51,7 +68,7 @@ pub enum DaemonError {
     #[error(transparent)]
     Tls(#[from] TlsError),
     #[error(transparent)]
-    Hook(#[from] hook::HookError),
+    Hook(#[from] HookError),
     #[error("no thread: {0}")]
     Thread(std::io::Error),
 }
@@ -62,6 +79,8 @@ pub struct Daemon {
     pub readiness: Arc<Readiness>,
     pub admin_address: SocketAddr,
     pub hook_address: Option<SocketAddr>,
+    config: watch::Sender<ConfigStatus>,
+    orders: SyncSender<Order>,
     stop: Arc<Stop>,
     supervisor: JoinHandle<Result<(), DaemonError>>,
     servers: Vec<Task<()>>,
@@ -74,67 +93,70 @@ struct Stop {
     tasks: watch::Sender<bool>,
 }
 
+/// A new config, how far it reaches, and who waits to hear what became of it.
+struct Order {
+    config: Config,
+    reach: Reach,
+    done: oneshot::Sender<Result<(), Refusal>>,
+}
+
+/// Asks a daemon to go on with another config.
+#[derive(Clone)]
+pub struct Reloader(SyncSender<Order>);
+
+impl Reloader {
+    /// Returns when the new config is in use, or is refused and the former one still is.
+    pub async fn apply(&self, config: Config, changes: &Changes) -> Result<(), Refusal> {
+        changes.permitted()?;
+        let (done, answer) = oneshot::channel();
+        let order = Order { config, reach: changes.reach, done };
+        self.0.try_send(order).map_err(|_| Refusal::Stopping)?;
+        answer.await.unwrap_or(Err(Refusal::Stopping))
+    }
+}
+
 impl Daemon {
     /// Binds the listeners and starts everything else in the background, Kafka or no Kafka.
     pub async fn start(config: Config, telemetry: Arc<Telemetry>, seed: u64) -> Result<Self, DaemonError> {
         let readiness = Arc::new(Readiness::default());
         let (tasks, stopped) = watch::channel(false);
         let stop = Arc::new(Stop { threads: AtomicBool::new(false), tasks });
-        let names = Names::new(&config.kafka.namespace);
-        let now: courier::client::Clock = Arc::new(clock::now);
-        // Half of the seed is a name for this run as good as any, and gives nothing away.
-        let run = u32::try_from(seed >> 32).unwrap_or_default();
-        let client = Client::new(&config.missive, now)?.named(config.kafka.instance.as_deref(), run);
-        let client = Arc::new(client);
-        tracing::info!(version = env!("CARGO_PKG_VERSION"), run = format!("{run:08x}"), "starting");
-        let mut servers = Vec::new();
-
+        process::started(clock::now());
         let mut sockets = Sockets::inherited();
         let admin_listener = listen(&mut sockets, "admin", config.admin.listen).await?;
         let admin_address = admin_listener.local_addr().unwrap_or(config.admin.listen);
         tracing::info!(address = %admin_address, "admin listening");
-        let scrape = {
-            let telemetry = Arc::clone(&telemetry);
-            move || telemetry.render(clock::now())
-        };
-        servers.push(tokio::spawn(admin::serve(
-            admin_listener,
-            Arc::new(scrape),
-            Arc::clone(&readiness),
-            stopped.clone(),
-        )));
-
-        let hook = match &config.hook {
-            Some(hook) => Some((listen(&mut sockets, "hook", hook.edge.listen).await?, hook.clone())),
-            None => None,
-        };
-        let ingest = match &config.ingest {
-            Some(ingest) => Some((listen(&mut sockets, "ingest", ingest.edge.listen).await?, ingest.clone())),
-            None => None,
-        };
+        let doors = bind(&mut sockets, &config).await?;
         drop(sockets);
-        let hook_address = hook.as_ref().and_then(|(listener, _)| listener.local_addr().ok());
-        let doors = Doors { hook, ingest };
-        let whole = Whole {
-            gates: Gates::new(&readiness, &config),
-            readiness: Arc::clone(&readiness),
-            names,
-            client,
-            telemetry: Arc::clone(&telemetry),
-            runtime: Handle::current(),
-            seed,
-            drain_deadline: config.drain_deadline,
-            config,
-        };
-        let (drain_deadline, supervised) = (whole.drain_deadline, Arc::clone(&stop));
-        let supervise = move || {
-            let ended = supervise(&whole, doors, stopped, &supervised);
-            whole.gates.retire();
-            ended
-        };
+        let hook_address = doors.hook.as_ref().and_then(|listener| listener.local_addr().ok());
+        let (config_status, config_told) = watch::channel(ConfigStatus::default());
+        let pages = pages(&telemetry, &readiness, config_told);
+        let servers = vec![
+            tokio::spawn(admin::serve(admin_listener, pages, Arc::clone(&readiness), stopped.clone())),
+            tokio::spawn(upkeep(Arc::clone(&telemetry))),
+        ];
+        let drain_deadline = config.drain_deadline;
+        let whole = Whole::new(config, Arc::clone(&readiness), Arc::clone(&telemetry), Handle::current(), seed)?;
+        tracing::info!(version = env!("CARGO_PKG_VERSION"), run = format!("{:08x}", whole.run()), "starting");
+        let (orders, ordered) = sync_channel(1);
+        let supervised = Arc::clone(&stop);
+        let kafka = readiness.component("kafka");
+        let supervise =
+            move || supervise(whole, &kafka, doors, &stopped, &supervised, &ordered).map(|()| kafka.retire());
         let supervisor =
             thread::Builder::new().name("supervisor".into()).spawn(supervise).map_err(DaemonError::Thread)?;
-        Ok(Self { telemetry, readiness, admin_address, hook_address, stop, supervisor, servers, drain_deadline })
+        Ok(Self {
+            telemetry,
+            readiness,
+            admin_address,
+            hook_address,
+            config: config_status,
+            orders,
+            stop,
+            supervisor,
+            servers,
+            drain_deadline,
+        })
     }
 
     /// Are all parts ready?
@@ -147,6 +169,21 @@ impl Daemon {
         self.supervisor.is_finished()
     }
 
+    /// Whoever holds it can ask for another config.
+    pub fn reloader(&self) -> Reloader {
+        Reloader(self.orders.clone())
+    }
+
+    /// What `/status` says of the config from now on.
+    pub fn tell_config(&self, told: ConfigStatus) {
+        self.config.send_replace(told);
+    }
+
+    /// What the daemon is doing now.
+    pub fn status(&self) -> Status {
+        Status::now(clock::now(), &self.readiness, &self.telemetry, self.config.borrow().clone())
+    }
+
     /// Drains and ends; after the deadline what is left is left to a successor.
     pub async fn stop(self) -> Result<(), DaemonError> {
         let drain = self.readiness.component("drain");
@@ -156,7 +193,7 @@ impl Daemon {
         let deadline = Deadline::after(self.drain_deadline + Duration::from_secs(2));
         let supervisor = self.supervisor;
         while !supervisor.is_finished() && !deadline.has_passed() {
-            tokio::time::sleep(Duration::from_millis(10)).await;
+            sleep(Duration::from_millis(10)).await;
         }
         for server in self.servers {
             server.abort();
@@ -170,225 +207,221 @@ impl Daemon {
     }
 }
 
-/// Everything the supervisor hands on.
+/// Everything the supervisor hands on, for as long as one config is in use.
 struct Whole {
     config: Config,
     names: Names,
     client: Arc<Client>,
-    gates: Gates,
     readiness: Arc<Readiness>,
     telemetry: Arc<Telemetry>,
     runtime: Handle,
     seed: u64,
-    drain_deadline: Duration,
 }
 
-struct Gates {
-    kafka: Gate,
-    lanes: Arc<Gate>,
-    intake: Vec<Arc<Gate>>,
-    hook: Option<Gate>,
-}
-
-impl Gates {
-    /// Every part has ended in order.
-    fn retire(self) {
-        let shared = self.intake.into_iter().chain([self.lanes]).filter_map(Arc::into_inner);
-        shared.chain([self.kafka]).chain(self.hook).for_each(Gate::retire);
+impl Whole {
+    fn new(
+        config: Config,
+        readiness: Arc<Readiness>,
+        telemetry: Arc<Telemetry>,
+        runtime: Handle,
+        seed: u64,
+    ) -> Result<Self, ClientError> {
+        let now: client::Clock = Arc::new(clock::now);
+        let client = Client::new(&config.missive, now)?.named(config.kafka.instance.as_deref(), run(seed));
+        let names = Names::new(&config.kafka.namespace);
+        Ok(Self { config, names, client: Arc::new(client), readiness, telemetry, runtime, seed })
     }
 
-    fn new(readiness: &Arc<Readiness>, config: &Config) -> Self {
-        Self {
-            kafka: readiness.component("kafka"),
-            lanes: Arc::new(readiness.component("lanes")),
-            intake: (0..config.intake.threads)
-                .map(|number| Arc::new(readiness.component(format!("intake-{number}"))))
-                .collect(),
-            hook: config.hook.as_ref().map(|_| readiness.component("hook")),
-        }
+    /// The same daemon with another config.
+    fn with(&self, config: Config) -> Result<Self, ClientError> {
+        let (readiness, telemetry) = (Arc::clone(&self.readiness), Arc::clone(&self.telemetry));
+        Self::new(config, readiness, telemetry, self.runtime.clone(), self.seed)
+    }
+
+    const fn run(&self) -> u32 {
+        run(self.seed)
     }
 }
 
-/// The listeners that strangers can reach, bound and not served yet.
-struct Doors {
-    hook: Option<(TcpListener, config::Hook)>,
-    ingest: Option<(TcpListener, config::Ingest)>,
+/// Half of the seed is a name for this run as good as any, and gives nothing away.
+const fn run(seed: u64) -> u32 {
+    (seed >> 32) as u32
 }
 
 async fn listen(sockets: &mut Sockets, what: &'static str, address: SocketAddr) -> Result<TcpListener, DaemonError> {
     sockets.listen(what, address).await.map_err(|error| DaemonError::Listen { what, address, error })
 }
 
-fn supervise(whole: &Whole, doors: Doors, stopped: watch::Receiver<bool>, stop: &Arc<Stop>) -> Result<(), DaemonError> {
-    let Some(installation) = prepare(whole, stop)? else { return Ok(()) };
-    whole.gates.kafka.set(ReadyState::Ready);
-    let mut served = Vec::new();
-    if let Some((listener, config)) = doors.ingest {
-        served.push(serve_ingest(whole, listener, config, stopped.clone())?);
-    }
-    if let Some((listener, config)) = doors.hook {
-        served.push(serve_hook(whole, &installation, listener, config, stopped)?);
-    }
-    let mut threads = vec![spawn_courier(whole, installation.clone(), stop)?];
-    for (number, gate) in whole.gates.intake.iter().enumerate() {
-        threads.push(spawn_intake(whole, &installation, number, Arc::clone(gate), stop)?);
-    }
-    for thread in threads {
-        if thread.join().is_err() {
-            tracing::error!("a part of the daemon panicked");
+async fn bind(sockets: &mut Sockets, config: &Config) -> Result<Doors, DaemonError> {
+    let hook = match &config.hook {
+        Some(hook) => Some(listen(sockets, "hook", hook.edge.listen).await?),
+        None => None,
+    };
+    let ingest = match &config.ingest {
+        Some(ingest) => Some(listen(sockets, "ingest", ingest.edge.listen).await?),
+        None => None,
+    };
+    Ok(Doors { hook, ingest })
+}
+
+fn pages(telemetry: &Arc<Telemetry>, readiness: &Arc<Readiness>, config: watch::Receiver<ConfigStatus>) -> Pages {
+    let metrics = {
+        let (telemetry, readiness) = (Arc::clone(telemetry), Arc::clone(readiness));
+        move || {
+            process::parts(readiness.whole() == Readied::Ready, readiness.stalled(STALLED_AFTER).len());
+            telemetry.render(clock::now()).into_bytes()
         }
+    };
+    let (telemetry, readiness) = (Arc::clone(telemetry), Arc::clone(readiness));
+    let status = move || Status::now(clock::now(), &readiness, &telemetry, config.borrow().clone()).to_json();
+    Pages { metrics: Arc::new(metrics), status: Arc::new(status) }
+}
+
+async fn upkeep(telemetry: Arc<Telemetry>) {
+    loop {
+        sleep(UPKEEP_EVERY).await;
+        telemetry.upkeep();
     }
-    for server in served {
-        // It has heard the same stop and drains by itself.
-        let ended = whole.runtime.block_on(async { tokio::time::timeout(whole.drain_deadline, server).await });
-        if ended.is_err() {
-            tracing::warn!("a listener did not drain in time");
-        }
+}
+
+/// One config after the other, until it is time to stop.
+fn supervise(
+    mut whole: Whole,
+    kafka: &Gate,
+    doors: Doors,
+    stopped: &watch::Receiver<bool>,
+    stop: &Stop,
+    orders: &Receiver<Order>,
+) -> Result<(), DaemonError> {
+    let Some(mut installation) = prepare(&mut whole, kafka, stop, orders)? else { return Ok(()) };
+    kafka.set(ReadyState::Ready);
+    let served = Served::open(&whole, &installation, doors, stopped)?;
+    loop {
+        let parts = Parts::start(&whole, &installation)?;
+        let Some(next) = wait(&whole, &installation, &served, &parts, stop, orders) else {
+            parts.end();
+            break;
+        };
+        let reload = whole.readiness.component("reload");
+        reload.set(ReadyState::Starting("draining, to go on with the new config"));
+        parts.end();
+        (whole, installation) = (next.whole, next.installation);
+        reload.retire();
+        // whoever asked may have gone
+        let _ = next.done.send(Ok(()));
     }
+    served.end(&whole);
     Ok(())
 }
 
-/// Waits for Kafka, then makes sure of topics and installation. `None`: stopped before that.
-fn prepare(whole: &Whole, stop: &Stop) -> Result<Option<Installation>, DaemonError> {
-    let lanes: Vec<&str> = whole.config.lanes.iter().map(|lane| &*lane.policy.lane).collect();
-    let kafka = &whole.config.kafka;
-    whole.gates.kafka.set(ReadyState::Starting("kafka is not reachable"));
+/// What parts are to be started with.
+struct Next {
+    whole: Whole,
+    installation: Installation,
+    done: oneshot::Sender<Result<(), Refusal>>,
+}
+
+/// Waits until it is time to stop (`None`), or for a config that parts must be started anew with.
+fn wait(
+    whole: &Whole,
+    installation: &Installation,
+    served: &Served,
+    parts: &Parts,
+    stop: &Stop,
+    orders: &Receiver<Order>,
+) -> Option<Next> {
     while !stop.threads.load(Ordering::Acquire) {
-        match whole.runtime.block_on(create_topics(kafka, &whole.names)) {
-            Ok(created) => {
-                if !created.is_empty() {
-                    tracing::info!(topics = created.join(", "), "created internal topics");
-                }
-                match install(kafka, &whole.names, &lanes) {
-                    Ok(installation) => return Ok(Some(installation)),
-                    Err(error @ (InstallationError::Read(_) | InstallationError::Write(_))) => {
-                        tracing::warn!(%error, "trying again");
-                    }
-                    Err(error) => return Err(DaemonError::Installation(error)),
-                }
+        let order = match orders.recv_timeout(LOOK_EVERY) {
+            Ok(order) => order,
+            Err(RecvTimeoutError::Timeout) => continue,
+            Err(RecvTimeoutError::Disconnected) => {
+                thread::park_timeout(LOOK_EVERY);
+                continue;
             }
-            Err(error @ TopicError::Partitions { .. }) => return Err(DaemonError::Topics(error)),
-            Err(error) => tracing::warn!(%error, bootstrap = kafka.bootstrap, "trying again"),
+        };
+        match take(whole, installation, served, order.config, order.reach) {
+            Ok(Some((whole, installation))) => return Some(Next { whole, installation, done: order.done }),
+            Ok(None) => {
+                parts.forget_tokens();
+                let _ = order.done.send(Ok(()));
+            }
+            Err(refusal) => drop(order.done.send(Err(refusal))),
         }
-        pause(stop);
+    }
+    None
+}
+
+/// Gets everything ready that a config needs, and renews the doors. With an error nothing has changed; with `None` nothing
+/// more has to.
+fn take(
+    whole: &Whole,
+    installation: &Installation,
+    served: &Served,
+    config: Config,
+    reach: Reach,
+) -> Result<Option<(Whole, Installation)>, Refusal> {
+    let same_kafka = config.kafka.librdkafka == whole.config.kafka.librdkafka;
+    let next = whole.with(config).map_err(|error| Refusal::Kafka(error.to_string()))?;
+    if reach == Reach::Doors && same_kafka {
+        served.renew(&next, installation)?;
+        return Ok(None);
+    }
+    let installation = match settle(&next).map_err(|error| Refusal::Kafka(error.to_string()))? {
+        Settled::Ready(installation) => installation,
+        Settled::Unreachable(why) => return Err(Refusal::Kafka(why)),
+    };
+    served.renew(&next, &installation)?;
+    Ok(Some((next, installation)))
+}
+
+/// What came of looking for Kafka once.
+enum Settled {
+    Ready(Installation),
+    /// It may be there later, and why it isn't now.
+    Unreachable(String),
+}
+
+/// Waits for Kafka, then makes sure of topics and installation. `None`: stopped before that.
+fn prepare(
+    whole: &mut Whole,
+    kafka: &Gate,
+    stop: &Stop,
+    orders: &Receiver<Order>,
+) -> Result<Option<Installation>, DaemonError> {
+    kafka.set(ReadyState::Starting("kafka is not reachable"));
+    while !stop.threads.load(Ordering::Acquire) {
+        match settle(whole)? {
+            Settled::Ready(installation) => return Ok(Some(installation)),
+            Settled::Unreachable(error) => {
+                tracing::warn!(error, bootstrap = whole.config.kafka.bootstrap, "trying again");
+            }
+        }
+        pause(&stop.threads);
+        if let Ok(order) = orders.try_recv() {
+            let taken = whole.with(order.config).map(|next| *whole = next);
+            let _ = order.done.send(taken.map_err(|error| Refusal::Kafka(error.to_string())));
+        }
     }
     Ok(None)
 }
 
-/// Rests, but not when it is time to stop.
-fn pause(stop: &Stop) {
-    let deadline = Deadline::after(RESTART_PAUSE);
-    while !deadline.has_passed() && !stop.threads.load(Ordering::Acquire) {
-        thread::park_timeout(Duration::from_millis(50));
-    }
-}
-
-fn serve_hook(
-    whole: &Whole,
-    installation: &Installation,
-    listener: TcpListener,
-    config: config::Hook,
-    stopped: watch::Receiver<bool>,
-) -> Result<Task<()>, DaemonError> {
-    let _inside = whole.runtime.enter();
-    let client = bounded_producer_config(&whole.config.kafka, config.kafka_timeout);
-    let producer = hook::producer(&client, Arc::new(clock::now))?;
-    let outlet = Outlet {
-        producer,
-        replies: whole.names.replies.clone(),
-        ledger: whole.names.ledger.clone(),
-        partition_of_lane: installation.lanes.iter().map(|(lane, partition)| (lane.clone(), *partition)).collect(),
-        reply_bytes_max: whole.config.kafka.topics.message_bytes_max,
-    };
-    let hook = Arc::new(hook::Hook::new(config, outlet, Arc::new(clock::now))?);
-    if let Ok(address) = listener.local_addr() {
-        tracing::info!(%address, "hook listening");
-    }
-    if let Some(gate) = &whole.gates.hook {
-        gate.set(ReadyState::Ready);
-    }
-    let (kafka, drain) = (whole.config.kafka.clone(), whole.drain_deadline);
-    Ok(whole.runtime.spawn(async move {
-        let recalling = Arc::clone(&hook);
-        if tokio::task::spawn_blocking(move || recalling.recall(&kafka)).await.is_err() {
-            tracing::error!("reading back replies panicked");
-        }
-        hook::serve(listener, hook, stopped, drain).await;
-    }))
-}
-
-fn serve_ingest(
-    whole: &Whole,
-    listener: TcpListener,
-    config: config::Ingest,
-    stopped: watch::Receiver<bool>,
-) -> Result<Task<()>, DaemonError> {
-    let _inside = whole.runtime.enter();
-    let producer: FutureProducer = bounded_producer_config(&whole.config.kafka, config.kafka_timeout).create()?;
-    let ingest = Arc::new(ingest::Ingest::new(config, producer, Arc::new(clock::now))?);
-    if let Ok(address) = listener.local_addr() {
-        tracing::info!(%address, "ingest listening");
-    }
-    Ok(whole.runtime.spawn(ingest::serve(listener, ingest, stopped, whole.drain_deadline)))
-}
-
-fn spawn_courier(whole: &Whole, installation: Installation, stop: &Arc<Stop>) -> Result<JoinHandle<()>, DaemonError> {
-    let tokens = whole.config.lanes.iter().map(|lane| (lane.policy.lane.clone(), lane.token.clone()));
-    let plan = Arc::new(courier::Plan {
-        kafka: whole.config.kafka.clone(),
-        names: whole.names.clone(),
-        installation,
-        lanes: whole.config.lanes.clone(),
-        client: Arc::clone(&whole.client),
-        tokens: Tokens::new(tokens),
-        runtime: whole.runtime.clone(),
-        seed: whole.seed,
-        drain_deadline: whole.drain_deadline,
-        telemetry: Arc::clone(&whole.telemetry),
-        gate: Arc::clone(&whole.gates.lanes),
-        readiness: Arc::clone(&whole.readiness),
-    });
-    let stop = Arc::clone(stop);
-    let work = move || {
-        while !stop.threads.load(Ordering::Acquire) {
-            if let Err(error) = courier::run(Arc::clone(&plan), &stop.threads) {
-                tracing::error!(%error, "the courier failed and starts again");
-                pause(&stop);
+fn settle(whole: &Whole) -> Result<Settled, DaemonError> {
+    let lanes: Vec<&str> = whole.config.lanes.iter().map(|lane| &*lane.policy.lane).collect();
+    let kafka = &whole.config.kafka;
+    match whole.runtime.block_on(create_topics(kafka, &whole.names)) {
+        Ok(created) => {
+            if !created.is_empty() {
+                tracing::info!(topics = created.join(", "), "created internal topics");
             }
         }
-    };
-    thread::Builder::new().name("lanes".into()).spawn(work).map_err(DaemonError::Thread)
-}
-
-fn spawn_intake(
-    whole: &Whole,
-    installation: &Installation,
-    number: usize,
-    gate: Arc<Gate>,
-    stop: &Arc<Stop>,
-) -> Result<JoinHandle<()>, DaemonError> {
-    let (config, names, telemetry) = (whole.config.clone(), whole.names.clone(), Arc::clone(&whole.telemetry));
-    let (installation, drain_deadline, stop) = (installation.clone(), whole.drain_deadline, Arc::clone(stop));
-    let sources: Arc<[_]> = config.sources.clone().into();
-    let plan = move || intake::Plan {
-        kafka: config.kafka.clone(),
-        names: names.clone(),
-        intake: config.intake,
-        sources: Arc::clone(&sources),
-        hash_key: installation.hash_key.clone(),
-        lanes: installation.lanes.clone(),
-        member: format!("intake-{number}"),
-        drain_deadline,
-        telemetry: Arc::clone(&telemetry),
-        gate: Arc::clone(&gate),
-    };
-    let work = move || {
-        while !stop.threads.load(Ordering::Acquire) {
-            if let Err(error) = intake::run(plan(), &stop.threads) {
-                tracing::error!(%error, "an intake thread failed and starts again");
-                pause(&stop);
-            }
+        Err(error @ TopicError::Partitions { .. }) => return Err(DaemonError::Topics(error)),
+        Err(error) => return Ok(Settled::Unreachable(error.to_string())),
+    }
+    match install(kafka, &whole.names, &lanes) {
+        Ok(installation) => Ok(Settled::Ready(installation)),
+        Err(error @ (InstallationError::Read(_) | InstallationError::Write(_))) => {
+            Ok(Settled::Unreachable(error.to_string()))
         }
-    };
-    thread::Builder::new().name(format!("intake-{number}")).spawn(work).map_err(DaemonError::Thread)
+        Err(error) => Err(DaemonError::Installation(error)),
+    }
 }

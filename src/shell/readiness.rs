@@ -3,11 +3,17 @@
 //! A component holds a [`Gate`] for as long as it lives. One that ends in order retires its gate; a gate that is merely
 //! dropped, by a panic or a forgotten task, leaves its component halted, so that a dead part never looks ready. Without any
 //! component nothing is ready. Limits: as many components as the program names.
+//!
+//! A component whose loop turns says so ([`Gate::beat`]); from its first beat on, one that falls silent is *stalled*
+//! ([`Readiness::stalled`]). That is another question than whether it is ready: a loop that waits for Kafka turns as well.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
+
+use super::clock;
 
 /// How far a component is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,7 +35,16 @@ pub enum Whole {
 /// All components and their states.
 #[derive(Debug, Default)]
 pub struct Readiness {
-    states: Mutex<BTreeMap<Box<str>, ReadyState>>,
+    states: Mutex<BTreeMap<Box<str>, Held>>,
+    /// Until when each component may be silent without being thought dead, from its first beat on.
+    beats: Mutex<BTreeMap<Box<str>, Instant>>,
+}
+
+/// A component's state, and the number of the gate that may change it.
+#[derive(Debug)]
+struct Held {
+    gate: u64,
+    state: ReadyState,
 }
 
 /// One component's say in it.
@@ -38,6 +53,7 @@ pub struct Readiness {
 pub struct Gate {
     readiness: Arc<Readiness>,
     name: Box<str>,
+    number: u64,
     end: End,
 }
 
@@ -63,27 +79,46 @@ struct Component<'a> {
 }
 
 impl Readiness {
-    /// A new component, starting. A name that is taken already passes to the new gate.
+    /// A new component, starting. A name that is taken already passes to the new gate; the old one has no say any more.
     pub fn component(self: &Arc<Self>, name: impl Into<Box<str>>) -> Gate {
-        let gate = Gate { readiness: Arc::clone(self), name: name.into(), end: End::Dropped };
-        gate.set(ReadyState::Starting("not begun"));
-        gate
+        let (name, state) = (name.into(), ReadyState::Starting("not begun"));
+        let mut states = self.lock();
+        let number = states.get(&name).map_or(0, |held| held.gate + 1);
+        tracing::info!(component = &*name, ?state, "readiness");
+        states.insert(name.clone(), Held { gate: number, state });
+        Gate { readiness: Arc::clone(self), name, number, end: End::Dropped }
     }
 
     pub fn whole(&self) -> Whole {
         whole(&self.lock())
     }
 
+    /// Every component and its state.
+    pub fn states(&self) -> BTreeMap<Box<str>, ReadyState> {
+        self.lock().iter().map(|(name, held)| (name.clone(), held.state.clone())).collect()
+    }
+
+    /// The components that have been silent for longer than `allowed`.
+    pub fn stalled(&self, allowed: Duration) -> Vec<Box<str>> {
+        let now = clock::monotonic();
+        let silent = |last: &Instant| now.saturating_duration_since(*last) > allowed;
+        self.beats().iter().filter(|(_, last)| silent(last)).map(|(name, _)| name.clone()).collect()
+    }
+
     /// The whole, and a JSON object with every component.
     pub fn report(&self) -> (Whole, Vec<u8>) {
         let states = self.lock();
         let whole = whole(&states);
-        let components = states.iter().map(|(name, state)| component(name, state)).collect();
+        let components = states.iter().map(|(name, held)| component(name, &held.state)).collect();
         let report = Report { ready: whole == Whole::Ready, components };
         (whole, serde_json::to_vec(&report).expect("texts can always be written as JSON"))
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<Box<str>, ReadyState>> {
+    fn beats(&self) -> MutexGuard<'_, BTreeMap<Box<str>, Instant>> {
+        self.beats.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<Box<str>, Held>> {
         self.states.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -91,9 +126,25 @@ impl Readiness {
 impl Gate {
     pub fn set(&self, state: ReadyState) {
         let mut states = self.readiness.lock();
-        if states.get(&self.name) != Some(&state) {
+        let Some(held) = states.get_mut(&self.name).filter(|held| held.gate == self.number) else { return };
+        if held.state != state {
             tracing::info!(component = &*self.name, ?state, "readiness");
-            states.insert(self.name.clone(), state);
+            held.state = state;
+        }
+    }
+
+    /// The component's loop has turned.
+    pub fn beat(&self) {
+        self.excuse(Duration::ZERO);
+    }
+
+    /// The component's loop has turned, and may be silent for `span` because of what it does now.
+    pub fn excuse(&self, span: Duration) {
+        let until = clock::monotonic() + span;
+        let mut beats = self.readiness.beats();
+        match beats.get_mut(&self.name) {
+            Some(last) => *last = until,
+            None => drop(beats.insert(self.name.clone(), until)),
         }
     }
 
@@ -110,6 +161,10 @@ impl Gate {
 
 impl Drop for Gate {
     fn drop(&mut self) {
+        if self.readiness.lock().get(&self.name).is_none_or(|held| held.gate != self.number) {
+            return;
+        }
+        self.readiness.beats().remove(&self.name);
         match self.end {
             End::Retired => drop(self.readiness.lock().remove(&self.name)),
             End::Left => {}
@@ -118,8 +173,8 @@ impl Drop for Gate {
     }
 }
 
-fn whole(states: &BTreeMap<Box<str>, ReadyState>) -> Whole {
-    match !states.is_empty() && states.values().all(|state| *state == ReadyState::Ready) {
+fn whole(states: &BTreeMap<Box<str>, Held>) -> Whole {
+    match !states.is_empty() && states.values().all(|held| held.state == ReadyState::Ready) {
         true => Whole::Ready,
         false => Whole::NotReady,
     }
@@ -155,10 +210,33 @@ mod tests {
         let owner = readiness.component("owner");
         owner.leave();
         assert_eq!(readiness.whole(), Whole::NotReady, "a gate that was left stands as it was set");
-        readiness.component("owner").retire();
+        let (former, latter) = (readiness.component("owner"), readiness.component("owner"));
+        latter.set(ReadyState::Ready);
+        drop(former);
+        assert_eq!(readiness.whole(), Whole::Ready, "a former gate has no say");
+        latter.retire();
         assert_eq!(readiness.whole(), Whole::Ready);
         drop(hook);
         assert_eq!(readiness.whole(), Whole::NotReady, "a dropped gate is a component that died");
+    }
+
+    #[test]
+    fn a_component_is_stalled_when_it_falls_silent_unless_it_is_excused_or_has_never_spoken() {
+        let readiness = Arc::new(Readiness::default());
+        let (lane, hook) = (readiness.component("lane"), readiness.component("hook"));
+        let stalled = || readiness.stalled(Duration::ZERO);
+        hook.set(ReadyState::Ready);
+        assert!(stalled().is_empty(), "nobody has spoken yet");
+        lane.beat();
+        hook.excuse(Duration::from_secs(60));
+        while stalled().is_empty() {
+            std::thread::yield_now();
+        }
+        assert_eq!(stalled(), [Box::from("lane")]);
+        assert!(readiness.stalled(Duration::from_secs(60)).is_empty(), "it was silent for a moment only");
+        lane.leave();
+        assert!(stalled().is_empty(), "nobody waits for one that has left");
+        hook.retire();
     }
 
     #[test]

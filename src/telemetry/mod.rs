@@ -8,24 +8,36 @@
 
 pub mod hook;
 mod names;
+mod past;
+pub mod process;
 pub mod sources;
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 
 use crate::event::{Timestamp, Urgency};
 use crate::lane::pacing::Budget;
 use crate::lane::{Blocked, Books, Outcome, Tally};
+use past::Past;
+
+const TURN_BUCKETS: [f64; 8] = [0.0001, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.1, 1.0];
+const REQUEST_BUCKETS: [f64; 9] = [0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0];
 
 /// Everything that is counted in this process.
 pub struct Telemetry {
     recorder: PrometheusHandle,
+    /// Source partitions, and what else is known of the process.
+    pub process: process::Process,
     intake: Mutex<IntakeReport>,
     /// Names of the routes, in the order that [`Hits`] counts them.
-    routes: OnceLock<Vec<Box<str>>>,
+    routes: Mutex<Vec<Box<str>>>,
+    /// How many events each route took, by its name: places change with the config.
+    hits: Mutex<BTreeMap<Box<str>, u64>>,
     lanes: Mutex<BTreeMap<Box<str>, LaneReport>>,
+    /// What former owners in this process have counted.
+    past: Mutex<BTreeMap<Box<str>, Past>>,
 }
 
 /// What intake threads have settled, counted when its offsets were committed.
@@ -118,7 +130,11 @@ impl Balance {
 impl Telemetry {
     /// Takes over the process-wide recorder. A second one in the same process counts as well, but its scrapes stay empty.
     pub fn new() -> Self {
-        let recorder = PrometheusBuilder::new().build_recorder();
+        let seconds = |builder: PrometheusBuilder, name: &str, buckets: &[f64]| {
+            builder.set_buckets_for_metric(Matcher::Full(name.to_owned()), buckets).expect("there are buckets")
+        };
+        let recorder = seconds(PrometheusBuilder::new(), process::INTAKE_TURN, &TURN_BUCKETS);
+        let recorder = seconds(recorder, process::REQUEST, &REQUEST_BUCKETS).build_recorder();
         let handle = recorder.handle();
         if metrics::set_global_recorder(recorder).is_err() {
             tracing::debug!("a metrics recorder is in place already");
@@ -126,17 +142,46 @@ impl Telemetry {
         names::describe();
         hook::describe();
         sources::describe();
-        Self { recorder: handle, intake: Mutex::default(), routes: OnceLock::new(), lanes: Mutex::default() }
+        process::describe();
+        Self {
+            recorder: handle,
+            process: process::Process::default(),
+            intake: Mutex::default(),
+            routes: Mutex::default(),
+            hits: Mutex::default(),
+            lanes: Mutex::default(),
+            past: Mutex::default(),
+        }
     }
 
-    /// What the places in [`Hits`] are called: the same for all intake threads, so the first one's word counts.
+    /// What the places in [`Hits`] are called from now on: the same for all intake threads.
     pub fn name_routes(&self, routes: &[Box<str>]) {
-        self.routes.get_or_init(|| routes.to_vec());
+        *lock(&self.routes) = routes.to_vec();
+        let mut hits = lock(&self.hits);
+        for route in routes {
+            hits.entry(route.clone()).or_default();
+        }
     }
 
     /// An intake thread has committed this.
     pub fn intake(&self, report: &IntakeReport) {
         lock(&self.intake).add(report);
+        let mut hits = lock(&self.hits);
+        for (route, more) in lock(&self.routes).iter().zip(&report.hits.0) {
+            *hits.entry(route.clone()).or_default() += more;
+        }
+    }
+
+    /// Keeps what histograms hold small; to be called every few seconds, scrapes or no scrapes.
+    pub fn upkeep(&self) {
+        self.recorder.run_upkeep();
+    }
+
+    /// A lane has a new owner, whose books begin anew.
+    pub fn lane_taken(&self, name: &str) {
+        if let Some(report) = lock(&self.lanes).remove(name) {
+            lock(&self.past).entry(name.into()).or_default().add(&report);
+        }
     }
 
     /// A lane's owner has committed this.
@@ -167,9 +212,15 @@ impl Telemetry {
             intake.settled.iter().filter(|((outcome, _), _)| *outcome == wanted).map(|(_, count)| count).sum()
         };
         let lanes = self.lanes();
-        let total = |wanted| settled(wanted) + lanes.values().map(|lane| lane.books.of(wanted)).sum::<u64>();
+        let past = lock(&self.past).clone();
+        let total = |wanted| {
+            let now: u64 = lanes.values().map(|lane| lane.books.of(wanted)).sum();
+            settled(wanted) + now + past.values().map(|past| past.of(wanted)).sum::<u64>()
+        };
         Balance {
-            consumed: intake.consumed + lanes.values().map(|lane| lane.tally.returned).sum::<u64>(),
+            consumed: intake.consumed
+                + lanes.values().map(|lane| lane.tally.returned).sum::<u64>()
+                + past.values().map(Past::returned).sum::<u64>(),
             delivered: total(Outcome::Delivered),
             duplicates: total(Outcome::Duplicate),
             suppressed: total(Outcome::Suppressed),
@@ -182,11 +233,14 @@ impl Telemetry {
     pub fn render(&self, now: Timestamp) -> String {
         let mut events: BTreeMap<(Outcome, &'static str), u64> = BTreeMap::new();
         let intake = self.intake_report();
-        let returned = self.lanes().values().map(|lane| lane.tally.returned).sum();
+        let past = lock(&self.past).clone();
+        let returned = self.lanes().values().map(|lane| lane.tally.returned).sum::<u64>()
+            + past.values().map(Past::returned).sum::<u64>();
         names::intake(&intake, returned);
-        for (place, route) in self.routes.get().into_iter().flatten().enumerate() {
-            names::route(route, intake.hits.0.get(place).copied().unwrap_or_default());
+        for (route, hits) in lock(&self.hits).iter() {
+            names::route(route, *hits);
         }
+        self.process.render(now);
         for (key, count) in &intake.settled {
             *events.entry(*key).or_default() += count;
         }
@@ -194,7 +248,11 @@ impl Telemetry {
             for (outcome, reason, count) in lane.books.entries() {
                 *events.entry((outcome, reason.as_str())).or_default() += count;
             }
-            names::lane(now, &name, &lane);
+            let (lane, messages) = past.get(&name).unwrap_or(&Past::default()).with(&lane);
+            names::lane(now, &name, &lane, &messages);
+        }
+        for (outcome, reason, count) in past.values().flat_map(Past::settled) {
+            *events.entry((outcome, reason.as_str())).or_default() += count;
         }
         for ((outcome, reason), count) in events {
             names::events(outcome, reason, count);

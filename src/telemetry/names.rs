@@ -1,11 +1,13 @@
 //! Names, help and labels. Nothing else in the project names a metric.
 #![expect(clippy::disallowed_macros, reason = "this is where metrics are named")]
 
+use std::collections::BTreeMap;
+
 use metrics::{Unit, counter, describe_counter, describe_gauge, gauge};
 
 use super::{IntakeReport, LaneReport};
 use crate::event::{Timestamp, Urgency};
-use crate::lane::{Blocked, Outcome};
+use crate::lane::{Blocked, Outcome, Reason};
 
 pub(super) fn describe() {
     describe_counter!("missived_records_total", Unit::Count, "Kafka records consumed and committed");
@@ -86,11 +88,11 @@ pub(super) fn events(outcome: Outcome, reason: &'static str, count: u64) {
     counter!("missived_events_total", "outcome" => outcome.as_str(), "reason" => reason).absolute(count);
 }
 
-pub(super) fn lane(now: Timestamp, name: &str, report: &LaneReport) {
+pub(super) fn lane(now: Timestamp, name: &str, report: &LaneReport, messages: &BTreeMap<Reason, u64>) {
     let lane = || name.to_owned();
     gauge!("missived_events_pending", "lane" => lane()).set(report.books.pending() as f64);
-    for (reason, count) in report.books.messages() {
-        counter!("missived_messages_total", "lane" => lane(), "reason" => reason.as_str()).absolute(count);
+    for (reason, count) in messages {
+        counter!("missived_messages_total", "lane" => lane(), "reason" => reason.as_str()).absolute(*count);
     }
     counter!("missived_conversations_opened_total", "lane" => lane()).absolute(report.tally.conversations_opened);
     counter!("missived_roll_ups_total", "lane" => lane()).absolute(report.tally.roll_ups);

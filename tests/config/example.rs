@@ -124,3 +124,28 @@ fn commented_out_defaults_change_nothing() {
     assert_eq!(least.routes["alerts"].timing, all.routes["alerts"].timing);
     assert_eq!(least.routes["alerts"].timing_critical, all.routes["alerts"].timing_critical);
 }
+
+/// The reference in the docs, made from the code: every key with its first default.
+#[test]
+fn the_reference_in_the_docs_is_what_the_code_reads() {
+    let secrets = secrets();
+    let text = uncommented(secrets.0.path(), true);
+    let known = Config::known_keys(&text, Path::new("missived.toml"), &Environment::default()).expect("TOML");
+    let mut seen = BTreeSet::new();
+    let mut table = String::from("\n\n| key | default |\n|---|---|\n");
+    for key in known.iter().filter(|known| seen.insert(known.key.pattern())) {
+        let default =
+            key.default.as_ref().map_or("–".to_owned(), |default| format!("`{}`", default.replace('|', "\\|")));
+        table += &format!("| `{}` | {default} |\n", key.key.pattern());
+    }
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/configure.md");
+    let page = fs::read_to_string(&path).expect("the page");
+    let (begin, end) = ("cargo test --test config reference -->", "\n<!-- end -->");
+    let (head, rest) = page.split_once(begin).expect("where the table begins");
+    let (shown, tail) = rest.split_once(end).expect("where it ends");
+    if std::env::var_os("MISSIVED_BLESS").is_some() {
+        fs::write(&path, format!("{head}{begin}{table}{end}{tail}")).expect("written");
+        return;
+    }
+    assert_eq!(shown, table, "the code has other keys: MISSIVED_BLESS=1 cargo test --test config reference");
+}

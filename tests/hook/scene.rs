@@ -16,7 +16,8 @@ pub use missived::event::frame::{Learned, LedgerRecord};
 pub use missived::hook::{Door, SIGNATURE_HEADERS, Secret};
 use missived::missive::ChannelType;
 pub use missived::shell::edge::{HEAD_BYTES_MAX, HEADERS_MAX};
-use missived::shell::hook::{Hook, Outlet, producer, serve};
+use missived::shell::edge::{Renewable, serve};
+use missived::shell::hook::{Hook, Outlet, producer};
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 pub use rdkafka::message::{Headers, Message, OwnedMessage};
@@ -60,7 +61,7 @@ pub async fn start(
     change: impl FnOnce(&mut config::Hook),
     bootstrap: &str,
 ) -> (SocketAddr, watch::Sender<bool>, JoinHandle<()>) {
-    let hook = Arc::new(hook(change, bootstrap));
+    let hook = Arc::new(Renewable::new(hook(change, bootstrap)));
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("bound");
     let address = listener.local_addr().expect("address");
     let (stop, stopped) = watch::channel(false);
@@ -71,8 +72,8 @@ pub async fn start(
 /// The next instance, which reads back what others have heard.
 pub async fn successor(stage: &Stage) -> SocketAddr {
     let bootstrap = stage.cluster.bootstrap_servers();
-    let (hook, kafka) = (Arc::new(hook(|_| {}, &bootstrap)), kafka(&bootstrap));
-    let recalling = Arc::clone(&hook);
+    let (hook, kafka) = (Arc::new(Renewable::new(hook(|_| {}, &bootstrap))), kafka(&bootstrap));
+    let recalling = hook.current();
     tokio::task::spawn_blocking(move || recalling.recall(&kafka)).await.expect("recalled");
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("bound");
     let address = listener.local_addr().expect("address");

@@ -95,7 +95,7 @@ impl Lives {
 }
 
 fn rolled_up(lane: &LaneReport) -> u64 {
-    let told = lane.books.entries().into_iter();
+    let told = lane.books.entries();
     told.filter(|entry| matches!(entry, (Outcome::Delivered, Reason::RolledUp, _))).map(|(.., count)| count).sum()
 }
 

@@ -1,4 +1,4 @@
-//! The operators' listener: `/metrics`, `/healthz`, `/readyz`; GET and HEAD, nothing that changes anything.
+//! The operators' listener: `/metrics`, `/healthz`, `/readyz`, `/status`; GET and HEAD, nothing that changes anything.
 //!
 //! `/healthz` says that the process answers, and nothing else: a supervisor that restarts on it must not restart because Kafka
 //! or Missive is away. `/readyz` tells every component's state, 200 only if all are ready. Limits: [`CONNECTIONS_MAX`],
@@ -34,17 +34,25 @@ const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 const METRICS: HeaderValue = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
-/// The text of `/metrics`, made anew for every scrape.
-pub type Scrape = Arc<dyn Fn() -> String + Send + Sync>;
+/// What a page says, made anew for every request.
+pub type Page = Arc<dyn Fn() -> Vec<u8> + Send + Sync>;
+
+/// The pages that somebody else writes.
+pub struct Pages {
+    /// `/metrics`, as text.
+    pub metrics: Page,
+    /// `/status`, as JSON.
+    pub status: Page,
+}
 
 struct Admin {
-    scrape: Scrape,
+    pages: Pages,
     readiness: Arc<Readiness>,
 }
 
 /// Serves until `stop` becomes true or its sender is gone; answers are short, so nothing is waited for then.
-pub async fn serve(listener: TcpListener, scrape: Scrape, readiness: Arc<Readiness>, mut stop: watch::Receiver<bool>) {
-    let admin = Arc::new(Admin { scrape, readiness });
+pub async fn serve(listener: TcpListener, pages: Pages, readiness: Arc<Readiness>, mut stop: watch::Receiver<bool>) {
+    let admin = Arc::new(Admin { pages, readiness });
     let mut connections = JoinSet::new();
     loop {
         let accepted = tokio::select! {
@@ -78,6 +86,7 @@ impl Admin {
             "/metrics" => Self::metrics,
             "/healthz" => Self::health,
             "/readyz" => Self::readiness,
+            "/status" => Self::status,
             _ => return respond(StatusCode::NOT_FOUND, TEXT, "not found\n"),
         };
         if request.method() == Method::GET || request.method() == Method::HEAD {
@@ -89,7 +98,11 @@ impl Admin {
     }
 
     fn metrics(&self) -> Response<Full<Bytes>> {
-        respond(StatusCode::OK, METRICS, (self.scrape)())
+        respond(StatusCode::OK, METRICS, (self.pages.metrics)())
+    }
+
+    fn status(&self) -> Response<Full<Bytes>> {
+        respond(StatusCode::OK, JSON, (self.pages.status)())
     }
 
     fn health(&self) -> Response<Full<Bytes>> {
@@ -137,11 +150,13 @@ mod tests {
         let (stop, stopped) = watch::channel(false);
         let readiness = Arc::new(Readiness::default());
         let gate = readiness.component("hook");
-        let scrape: Scrape = Arc::new(|| "missived_up 1\n".to_owned());
-        let server = tokio::spawn(serve(listener, scrape, Arc::clone(&readiness), stopped));
+        let page = |text: &'static str| -> Page { Arc::new(move || text.as_bytes().to_vec()) };
+        let pages = Pages { metrics: page("missived_up 1\n"), status: page("{}") };
+        let server = tokio::spawn(serve(listener, pages, Arc::clone(&readiness), stopped));
         let rows = [
             ("GET /metrics", "200", "missived_up 1\n"),
             ("GET /healthz", "200", "alive\n"),
+            ("GET /status", "200", "{}"),
             ("GET /readyz", "503", r#""state":"starting""#),
             ("POST /metrics", "405", "read only\n"),
             ("GET /", "404", "not found\n"),

@@ -156,6 +156,7 @@ struct Membership {
 impl Membership {
     /// An error is the end of this member: its group takes it for another one, and a new one must join.
     fn turn(&mut self) -> Result<(), KafkaError> {
+        self.plan.gate.beat();
         match self.consumer.poll(Duration::from_millis(50)) {
             Some(Err(error)) if self.consumer.client().fatal_error().is_some() => return Err(error),
             Some(Err(error)) => tracing::debug!(%error, "lane group"),

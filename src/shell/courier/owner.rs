@@ -30,6 +30,7 @@ use crate::shell::clock::{self, Deadline};
 use crate::shell::kafka::{QuietContext, reader_config, transactional_config};
 use crate::shell::readiness::{Gate, ReadyState};
 use crate::telemetry::LaneReport;
+use crate::telemetry::process::restored;
 
 /// Ledger records folded in one turn.
 const RECORDS_PER_TURN: usize = 256;
@@ -55,6 +56,9 @@ const SLEEP_MAX: Duration = Duration::from_millis(250);
 /// How often the ledger is trimmed behind the position.
 const TRIM_INTERVAL: Duration = Duration::from_secs(60);
 
+/// The longest that fencing and reading the state take.
+const TAKEOVER_MAX: Duration = Duration::from_secs(630);
+
 /// Owns a partition until ordered to leave, or until somebody else does.
 pub fn own(plan: &Arc<Plan>, partition: i32, gate: Gate, orders: &Orders) {
     if let Some((producer, mut restored)) = take_over(plan, partition, &gate, orders) {
@@ -79,7 +83,11 @@ fn take_over(
 ) -> Option<(BaseProducer<QuietContext>, Restored)> {
     gate.set(ReadyState::Starting("reading the state"));
     while orders.current() == Order::Work {
-        match try_take_over(plan, partition) {
+        gate.excuse(TAKEOVER_MAX);
+        let started = clock::monotonic();
+        let taken = try_take_over(plan, partition);
+        restored(partition, clock::monotonic().saturating_duration_since(started));
+        match taken {
             Ok(taken) => return Some(taken),
             Err(TakeoverFailure::Kafka(error)) => tracing::warn!(%error, partition, "taking over a ledger partition"),
             Err(TakeoverFailure::State(error)) => {
@@ -174,9 +182,11 @@ impl<'p> Owner<'p> {
     }
 
     fn work(&mut self, orders: &Orders) {
+        self.lanes.keys().for_each(|name| self.plan.telemetry.lane_taken(name));
         self.report();
         let mut drain: Option<Deadline> = None;
         while !self.over {
+            self.gate.beat();
             match (orders.current(), drain) {
                 (Order::Work, _) => {}
                 (Order::Drain, None) => {

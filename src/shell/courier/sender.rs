@@ -16,6 +16,7 @@ use crate::lane::{Delivery, DeliveryId, Request};
 use crate::missive::answer::{Answer, NotSent, Status};
 use crate::missive::{MESSAGES_PATH, Token, messages_of};
 use crate::shell::clock;
+use crate::telemetry::process::requested;
 
 /// The largest token file.
 const TOKEN_FILE_BYTES_MAX: usize = 4 * 1024;
@@ -42,6 +43,13 @@ impl Tokens {
             *token = read(&held.source);
         }
         token.clone()
+    }
+
+    /// Files are read again when they are next needed.
+    pub fn forget(&self) {
+        for held in self.0.values() {
+            *held.token.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        }
     }
 
     fn refused(&self, lane: &str) {
@@ -100,6 +108,7 @@ pub struct Answers {
 /// Posts one delivery; its answer arrives at the owner, whatever it is.
 pub async fn send(client: Arc<Client>, tokens: Tokens, delivery: Delivery, timeout: Duration, answers: Answers) {
     let id = delivery.id;
+    let began = clock::monotonic();
     let answer = match tokens.of(&answers.lane) {
         Some(token) => {
             let deadlines = Deadlines { send_before: delivery.send_before, timeout };
@@ -113,6 +122,7 @@ pub async fn send(client: Arc<Client>, tokens: Tokens, delivery: Delivery, timeo
     if matches!(&answer, Answer::Status(Status { code: 401 | 403, .. })) {
         tokens.refused(&answers.lane);
     }
+    requested(&answers.lane, clock::monotonic().saturating_duration_since(began));
     tracing::debug!(
         lane = &*answers.lane,
         sequence = id.sequence,

@@ -12,6 +12,7 @@ use super::transaction::{self, Outcome, Write};
 use crate::event::Timestamp;
 use crate::lane::{Effects, Lane, StateError, StateKey};
 use crate::shell::kafka::{QuietContext, ReadError, read_stable_part, wait_until_stable};
+use crate::telemetry::process::restoring;
 
 /// Key of the record that says where in the ledger the state stands: the next offset to fold, as decimal digits.
 pub const POSITION_KEY: &str = "position";
@@ -24,6 +25,9 @@ const OPEN_MAX: Duration = Duration::from_secs(5);
 
 /// Key of the record that closes such a transaction; it never has a value.
 const CLOSING_KEY: &str = "closing";
+
+/// How many records are read between two words on the progress.
+const PROGRESS_EVERY: usize = 1_000;
 
 /// Why a partition can't be taken over.
 #[derive(Debug, Error)]
@@ -72,14 +76,19 @@ pub fn close_left_open(
 /// Reads a partition's state. The caller has fenced its predecessor and closed what that one left open.
 pub fn restore(plan: &Plan, partition: i32) -> Result<Restored, TakeoverError> {
     let mut records: BTreeMap<Vec<u8>, Vec<u8>> = BTreeMap::new();
-    read_stable_part(&plan.kafka, &plan.names.state, partition, READ_TIMEOUT, |key, value| match value {
-        Some(value) => {
-            records.insert(key.to_vec(), value.to_vec());
+    let mut read = 0;
+    restoring(partition, read);
+    read_stable_part(&plan.kafka, &plan.names.state, partition, READ_TIMEOUT, |key, value| {
+        read += 1;
+        if read % PROGRESS_EVERY == 0 {
+            restoring(partition, read);
         }
-        None => {
-            records.remove(key);
+        match value {
+            Some(value) => drop(records.insert(key.to_vec(), value.to_vec())),
+            None => drop(records.remove(key)),
         }
     })?;
+    restoring(partition, read);
     let known = plan.lanes_on(partition).map(|lane| &lane.policy.lane);
     let mut lanes: BTreeMap<Box<str>, Lane> = known.map(|name| (name.clone(), plan.new_lane(name))).collect();
     let mut position = None;

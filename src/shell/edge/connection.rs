@@ -27,7 +27,7 @@ use super::answer::answer;
 use super::crowd::{Call, Calls, Crowd, Seat};
 use super::stream::{Patience, Progress, Transport, Watched};
 use super::timer::{Late, Timer};
-use super::{Edge, Service};
+use super::{Edge, Renewable, Service};
 use crate::hook::Framed;
 use crate::telemetry::hook::{Connection as Counted, Outcome};
 
@@ -45,10 +45,9 @@ const SHED: &[u8] =
     b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 5\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
 
 /// What the requests of one connection have in common.
-#[derive(Debug)]
 struct Talk<S> {
     peer: SocketAddr,
-    service: Arc<S>,
+    service: Arc<Renewable<S>>,
     seat: Seat,
     progress: Arc<Progress>,
     timer: Timer,
@@ -85,7 +84,13 @@ impl Visit<'_> {
 }
 
 /// Serves requests until either side ends it, it is cut, or it is told to finish and has answered.
-pub(super) async fn serve<S: Service>(stream: TcpStream, peer: SocketAddr, service: Arc<S>, seat: Seat, calls: Calls) {
+pub(super) async fn serve<S: Service>(
+    stream: TcpStream,
+    peer: SocketAddr,
+    service: Arc<Renewable<S>>,
+    seat: Seat,
+    calls: Calls,
+) {
     let requests_max = service.edge().config.requests_per_connection_max as u64;
     let talk = Arc::new(Talk { peer, service, seat, progress: Arc::default(), timer: Timer::new(), requests_max });
     let edge = talk.service.edge();
@@ -147,7 +152,7 @@ async fn converse<S: Service>(transport: Transport, talk: &Arc<Talk<S>>, mut fin
     if let Err(error) = ended {
         tracing::debug!(%error, "connection broke");
         if error.is_parse() {
-            talk.service.count(None, Outcome::Malformed);
+            talk.service.current().count(None, Outcome::Malformed);
         }
     }
     let stream = connection.into_parts().io.into_inner();
@@ -162,7 +167,7 @@ impl<S: Service> Talk<S> {
         // Nothing that follows chunks is looked at: the edge doesn't follow them (see `hook::Framing`).
         let last = number + 1 >= self.requests_max || request.headers().contains_key(TRANSFER_ENCODING);
         let visit = Visit { peer: self.peer, framed, seat: &self.seat, timer: &self.timer };
-        let mut response = answer(&*self.service, request, &visit).await;
+        let mut response = answer(&*self.service.current(), request, &visit).await;
         if last {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }

@@ -24,6 +24,7 @@ mod connection;
 mod crowd;
 mod origin;
 mod quota;
+mod renewable;
 mod stream;
 mod timer;
 mod tls;
@@ -31,7 +32,7 @@ mod tls;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use http_body_util::BodyExt;
@@ -50,6 +51,7 @@ pub use answer::plain;
 pub use ballast::Load;
 pub use connection::{HEAD_BYTES_MAX, HEADERS_MAX, Visit};
 pub use origin::Origin;
+pub use renewable::Renewable;
 pub use timer::Late;
 pub use tls::{Certificates, Reload, TlsError};
 
@@ -88,7 +90,14 @@ pub struct Edge {
     quotas: Quotas<Monotonic>,
     ballast: Arc<Ballast>,
     certificates: Option<Arc<Certificates>>,
+    pulse: OnceLock<Pulse>,
 }
+
+/// Told whenever a listener's loop has turned.
+type Pulse = Box<dyn Fn() + Send + Sync>;
+
+/// How often a listener's loop turns when nobody comes.
+const TURN_EVERY: Duration = Duration::from_secs(1);
 
 impl Edge {
     /// `listener` is the label under which connections are counted.
@@ -99,9 +108,21 @@ impl Edge {
             quotas: Quotas::new(config.requests_per_minute, config.failures_per_minute, Monotonic),
             ballast: Arc::new(Ballast::new(config.bodies_bytes_max)),
             certificates,
+            pulse: OnceLock::new(),
             listener,
             config,
         })
+    }
+
+    /// `pulse` is told from now on that this listener's loop turns. The first one counts.
+    pub fn on_turn(&self, pulse: impl Fn() + Send + Sync + 'static) {
+        drop(self.pulse.set(Box::new(pulse)));
+    }
+
+    fn turned(&self) {
+        if let Some(pulse) = self.pulse.get() {
+            pulse();
+        }
     }
 
     /// The certificates in use, to have them read again.
@@ -154,15 +175,17 @@ impl Edge {
 /// Serves until `stop` becomes true or its sender is gone; then requests under way may finish within `drain`.
 pub async fn serve<S: Service>(
     listener: TcpListener,
-    service: Arc<S>,
+    service: Arc<Renewable<S>>,
     mut stop: watch::Receiver<bool>,
     drain: Duration,
 ) {
     let (edge, mut connections) = (Arc::clone(service.edge()), JoinSet::new());
     let watching = edge.certificates().map(|certificates| tokio::spawn(tls::watch(certificates)));
     loop {
+        edge.turned();
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
+            () = sleep(TURN_EVERY) => continue,
             _ = stop.wait_for(|stop| *stop) => break,
             Some(_) = connections.join_next() => continue,
         };
@@ -181,7 +204,12 @@ pub async fn serve<S: Service>(
     }
 }
 
-fn welcome<S: Service>(stream: TcpStream, peer: SocketAddr, service: &Arc<S>, connections: &mut JoinSet<()>) {
+fn welcome<S: Service>(
+    stream: TcpStream,
+    peer: SocketAddr,
+    service: &Arc<Renewable<S>>,
+    connections: &mut JoinSet<()>,
+) {
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "a connection was gone before it began");
         return;

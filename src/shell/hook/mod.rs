@@ -19,12 +19,8 @@ mod recall;
 mod request;
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use tokio::net::TcpListener;
-use tokio::sync::watch;
-
-use super::edge::{self, TlsError};
+use super::edge::TlsError;
 use crate::event::Timestamp;
 
 pub use outlet::{Outlet, Producer, producer};
@@ -40,9 +36,4 @@ pub enum HookError {
     Tls(#[from] TlsError),
     #[error("the system gives no randomness: {0}")]
     Randomness(#[from] getrandom::Error),
-}
-
-/// Serves the hook until `stop` becomes true or its sender is gone; then requests under way may finish within `drain`.
-pub async fn serve(listener: TcpListener, hook: Arc<Hook>, stop: watch::Receiver<bool>, drain: Duration) {
-    edge::serve(listener, hook, stop, drain).await;
 }

@@ -49,6 +49,15 @@ impl Hook {
         Ok(Self { config, edge, doors, outlet, memory, counters, clock })
     }
 
+    /// The same hook with another config: connections, quotas, certificates and what was heard stay.
+    pub fn renewed(&self, config: config::Hook, outlet: Outlet) -> Self {
+        let doors = Doors::new(config.doors.iter().cloned(), config.edge.body_bytes_max)
+            .with_signature_headers(config.signature_headers.clone());
+        let counters = Counters::new(&config.doors);
+        let (edge, memory) = (Arc::clone(&self.edge), Arc::clone(&self.memory));
+        Self { config, edge, doors, outlet, memory, counters, clock: Arc::clone(&self.clock) }
+    }
+
     /// Reads back which requests were heard before this process began. Blocks; without Kafka, nothing is known.
     pub fn recall(&self, kafka: &config::Kafka) {
         match recall((self.clock)(), kafka, &self.outlet.replies, &self.memory) {

@@ -13,8 +13,6 @@ use hyper::body::Incoming;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::future_producer::DeliveryFuture;
 use rdkafka::producer::{FutureProducer, FutureRecord};
-use tokio::net::TcpListener;
-use tokio::sync::watch;
 
 use super::edge::{self, Edge, Late, Origin, Service, TlsError, Visit};
 use crate::config;
@@ -44,6 +42,15 @@ impl Ingest {
         let edge = Arc::new(Edge::new(config.edge, Listener::Ingest)?);
         let gates = Gates::new(config.gates, config.token.as_ref(), body_bytes_max);
         Ok(Self { kafka_timeout: config.kafka_timeout, edge, gates, producer, counters, clock })
+    }
+
+    /// The same ingest with another config: connections, quotas and certificates stay.
+    #[must_use]
+    pub fn renewed(&self, config: config::Ingest, producer: FutureProducer) -> Self {
+        let counters = GateCounters::new(&config.gates);
+        let gates = Gates::new(config.gates, config.token.as_ref(), config.edge.body_bytes_max);
+        let (edge, clock) = (Arc::clone(&self.edge), Arc::clone(&self.clock));
+        Self { kafka_timeout: config.kafka_timeout, edge, gates, producer, counters, clock }
     }
 
     async fn write(&self, visit: &Visit<'_>, gate: &Gate, records: &[Record]) -> Outcome {
@@ -100,9 +107,4 @@ impl Service for Ingest {
     fn count(&self, source: Option<&str>, outcome: Outcome) {
         self.counters.count(source, outcome);
     }
-}
-
-/// Serves the ingest until `stop` becomes true or its sender is gone; then requests under way may finish within `drain`.
-pub async fn serve(listener: TcpListener, ingest: Arc<Ingest>, stop: watch::Receiver<bool>, drain: Duration) {
-    edge::serve(listener, ingest, stop, drain).await;
 }

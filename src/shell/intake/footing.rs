@@ -4,7 +4,7 @@
 //! void, and one that an operator has set (no metadata of ours) is known for what it is. While we read, a partition whose
 //! offsets suddenly go back, or whose topic has another id, begins again from its beginning.
 
-use crate::event::{Course, TopicId};
+use crate::event::{Course, Timestamp, TopicId};
 
 /// What our commits begin their metadata with.
 const NOTE: &str = "topic-id=";
@@ -16,6 +16,8 @@ pub struct Footing {
     pub course: Course,
     /// The next offset to be read; none before the first record.
     pub next: Option<i64>,
+    /// The time of the newest record that was read.
+    pub newest: Option<Timestamp>,
 }
 
 /// What the group knows of a partition.
@@ -63,11 +65,12 @@ pub fn begin(id: TopicId, committed: Committed<'_>) -> Begin {
 
 impl Footing {
     /// Notes that a record is about to be read.
-    pub fn step(&mut self, offset: i64) -> Step {
+    pub fn step(&mut self, offset: i64, millis: Option<i64>) -> Step {
         if self.next.is_some_and(|next| offset < next) {
             return Step::Back;
         }
         self.next = Some(offset + 1);
+        self.newest = millis.map(Timestamp::from_signed_millis).or(self.newest);
         Step::Onward
     }
 }
@@ -107,7 +110,7 @@ mod tests {
     #[test]
     fn a_step_back_is_noticed_and_changes_nothing() {
         let mut footing = Footing { id: ID, ..Footing::default() };
-        let steps = [5, 6, 9, 8, 10].map(|offset| footing.step(offset));
+        let steps = [5, 6, 9, 8, 10].map(|offset| footing.step(offset, None));
         assert_eq!(steps, [Step::Onward, Step::Onward, Step::Onward, Step::Back, Step::Onward]);
     }
 }

@@ -36,6 +36,7 @@ use super::readiness::{Gate, ReadyState};
 use crate::config;
 use crate::event::{Course, Decoder, HashKey, Timestamp, TopicId};
 use crate::route::{self, RouteHash, Source};
+use crate::telemetry::process::intake_turned;
 use crate::telemetry::{Telemetry, sources};
 use cache::Cache;
 use cycle::{Ack, Acks, Cycle, Cycles};
@@ -67,6 +68,9 @@ const RETRY_INTERVAL: Duration = Duration::from_millis(500);
 
 /// How often partitions are put on our queue again: one that is stopped and begins anew may have lost its way there.
 const FORWARD_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How often Kafka's client says how far behind we are.
+const STATISTICS_MS: &str = "2000";
 
 /// How long a leaving member waits for its writes.
 const LEAVE_WAIT: Duration = Duration::from_secs(2);
@@ -100,6 +104,7 @@ enum Progress {
 pub fn run(plan: Plan, stop: &AtomicBool) -> Result<(), KafkaError> {
     let mut member = Member::join(plan)?;
     while !stop.load(Ordering::Acquire) {
+        member.plan.gate.beat();
         member.answer_group();
         member.look_after_topics();
         if let Err(error) = member.turn() {
@@ -162,7 +167,11 @@ impl Member {
         // what is fetched unfolds to ten times as much, and counts as prefetched only then
         consumer_config.set("fetch.message.max.bytes", "1048576");
         consumer_config.set("fetch.max.bytes", "4194304");
-        let consumer: BaseConsumer<GroupContext> = consumer_config.create_with_context(GroupContext::default())?;
+        // by default whoever has prefetched enough doesn't ask for a second, and has long run out by then
+        consumer_config.set("fetch.queue.backoff.ms", "5");
+        consumer_config.set("statistics.interval.ms", STATISTICS_MS);
+        let context = GroupContext::measured(Arc::clone(&plan.telemetry), &plan.member);
+        let consumer: BaseConsumer<GroupContext> = consumer_config.create_with_context(context)?;
         let consumer = Arc::new(consumer);
         let producer: BaseProducer<Acks> = producer_config(&plan.kafka).create_with_context(Acks::default())?;
         let topics: Vec<&str> = plan.sources.iter().map(|source| &*source.topic).collect();
@@ -243,13 +252,16 @@ impl Member {
     /// Reads one batch.
     fn read(&mut self, wait: Duration) -> Progress {
         let batch = self.batches.read(wait);
-        let now = clock::now();
+        let (now, began) = (clock::now(), clock::monotonic());
         let mut progress = if batch.is_empty() { Progress::Nothing } else { Progress::Read };
         for record in batch.records() {
             match record {
                 Ok(record) => progress = progress.max(self.take(now, &record)),
                 Err(error) => self.could_not_read(error),
             }
+        }
+        if progress != Progress::Nothing {
+            intake_turned(clock::monotonic().saturating_duration_since(began));
         }
         drop(batch);
         self.begin_again_where_offsets_went_back();
@@ -274,7 +286,7 @@ impl Member {
         if held.went_back_to.is_some() {
             return Progress::Read;
         }
-        if held.footing.step(record.offset()) == Step::Back {
+        if held.footing.step(record.offset(), record.timestamp()) == Step::Back {
             held.went_back_to = Some(record.offset());
             return Progress::Read;
         }
@@ -362,9 +374,12 @@ impl Member {
         for (partition, offset) in &whole.reached {
             let added = offsets.add_partition_offset(&partition.topic, partition.number, Offset::Offset(*offset));
             added.unwrap_or_else(|error| tracing::warn!(%error, "an offset that can't be"));
+            let footing = self.holdings.footing(partition);
             if let Some(mut element) = offsets.find_partition(&partition.topic, partition.number) {
-                element.set_metadata(note(self.holdings.footing(partition).id));
+                element.set_metadata(note(footing.id));
             }
+            let at = (partition.topic.clone(), partition.number);
+            self.plan.telemetry.process.reached(&self.plan.member, at, footing.newest);
         }
         if offsets.count() > 0
             && let Err(error) = self.consumer.commit(&offsets, mode)
@@ -511,6 +526,7 @@ impl Member {
 
     fn leave(mut self, deadline: Deadline) {
         self.finish(deadline);
+        self.plan.telemetry.process.member_gone(&self.plan.member);
         if self.cycles.unacknowledged() > 0 {
             tracing::warn!("leaving with frames that kafka has not acknowledged; what they cover will be read again");
             self.producer.context().take();

@@ -49,7 +49,7 @@ pub fn begin(
             }
         };
         assignment.add_partition_offset(&partition.topic, partition.number, Offset::Offset(offset))?;
-        begun.push((partition.clone(), begin, Footing { id, course, next: Some(offset) }));
+        begun.push((partition.clone(), begin, Footing { id, course, next: Some(offset), newest: None }));
     }
     if pinned.count() > 0 {
         consumer.commit(&pinned, CommitMode::Sync)?;

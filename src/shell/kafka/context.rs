@@ -4,17 +4,20 @@
 //! `incremental_assign` or `incremental_unassign` when it is ready to. While a consumer is being closed nobody polls any more,
 //! so then the callback answers itself.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::KafkaError;
 use rdkafka::producer::{DeliveryResult, ProducerContext};
+use rdkafka::statistics::Statistics;
 use rdkafka::topic_partition_list::TopicPartitionList;
 use rdkafka::types::RDKafkaRespErr;
+
+use crate::telemetry::Telemetry;
 
 /// A topic's partition.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -57,9 +60,17 @@ impl Assignments {
 }
 
 /// The context of a group member.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct GroupContext {
     pub assignments: Assignments,
+    measured: Option<(Arc<Telemetry>, Box<str>)>,
+}
+
+impl GroupContext {
+    /// One whose lag is told under this name, as often as its client takes statistics.
+    pub fn measured(telemetry: Arc<Telemetry>, member: &str) -> Self {
+        Self { assignments: Assignments::default(), measured: Some((telemetry, member.into())) }
+    }
 }
 
 impl ClientContext for GroupContext {
@@ -70,6 +81,26 @@ impl ClientContext for GroupContext {
     fn error(&self, error: KafkaError, reason: &str) {
         tracing::debug!(%error, reason, "kafka client error");
     }
+
+    fn stats(&self, statistics: Statistics) {
+        if let Some((telemetry, member)) = &self.measured {
+            telemetry.process.lags(member, lags(&statistics));
+        }
+    }
+}
+
+/// Of the partitions that are being read: how many records are not committed.
+fn lags(statistics: &Statistics) -> BTreeMap<(Box<str>, i32), Option<u64>> {
+    let mut lags = BTreeMap::new();
+    for (topic, partitions) in &statistics.topics {
+        let read = partitions.partitions.iter().filter(|(_, partition)| partition.fetch_state == "active");
+        lags.extend(
+            read.map(|(number, partition)| {
+                ((topic.as_str().into(), *number), u64::try_from(partition.consumer_lag).ok())
+            }),
+        );
+    }
+    lags
 }
 
 impl ConsumerContext for GroupContext {
