@@ -10,8 +10,8 @@ use serde::Serialize;
 use super::clip::Clipped;
 use super::limits::BrokenLimit;
 
-/// What the ring takes up at most, whatever the number of entries: 72 MiB.
-pub const LEDGER_BYTES_MAX: usize = 72 * 1024 * 1024;
+/// What the ring takes up at most, whatever the number of entries: 64 MiB.
+pub const LEDGER_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// One request. Absent values were not sent, or did not happen (yet).
 #[derive(Debug, Clone, Serialize)]

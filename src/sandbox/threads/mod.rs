@@ -18,8 +18,8 @@ pub use message::{Author, Message, Origin};
 
 use super::channels::ChannelType;
 
-/// What messages and conversations take up at most, whatever their number: 88 MiB.
-pub const MESSAGE_BYTES_MAX: usize = 88 * 1024 * 1024;
+/// What messages and conversations take up at most, whatever their number: 80 MiB.
+pub const MESSAGE_BYTES_MAX: usize = 80 * 1024 * 1024;
 
 /// About how much memory a conversation takes besides its messages.
 const CONVERSATION_BYTES: usize = 700;
