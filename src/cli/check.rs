@@ -10,6 +10,7 @@ use std::process::ExitCode;
 use clap::Args;
 
 use crate::config::{Config, Environment, LoadError, Loaded};
+use crate::missive::ChannelType;
 use crate::route::{Rule, Source};
 
 /// `EX_CONFIG` of sysexits.h; systemd can be told not to restart on it.
@@ -70,7 +71,22 @@ fn warnings(loaded: &Loaded) -> String {
 }
 
 fn findings(config: &Config) -> String {
-    config.sources.iter().map(|source| source_line(config, source)).collect()
+    let sources = config.sources.iter().map(|source| source_line(config, source));
+    sources.chain(email_lines(config)).collect()
+}
+
+/// Emails have less than the others, which nobody should learn from an outage.
+fn email_lines(config: &Config) -> Vec<String> {
+    let channels = config.lanes.iter().flat_map(|lane| lane.policy.channels.values());
+    let emails = channels.filter(|policy| policy.channel.kind == ChannelType::Email);
+    let line = |name: &str| {
+        format!(
+            "channel {name} → email: no replies come back, and no message in doubt can be looked up: missive.on_doubt\n"
+        )
+    };
+    let mut lines: Vec<_> = emails.map(|policy| line(&policy.channel.name)).collect();
+    lines.sort();
+    lines
 }
 
 /// `topic alerts → alertmanager → route alerts → channel ops → lane default`
@@ -138,6 +154,17 @@ mod tests {
              else route alerts → channel ops → lane default\n"
         );
         assert_eq!((report.complaints.as_str(), report.exit), ("", 0));
+    }
+
+    #[test]
+    fn what_emails_lack_is_told() {
+        let email = "type = \"email\"\nfrom = \"m@x\"\nrecipient = { address = \"o@x\" }";
+        let report = report(&WORKING.replace("type = \"text\"", email));
+        assert!(
+            report.findings.ends_with("no message in doubt can be looked up: missive.on_doubt\n"),
+            "{}",
+            report.findings
+        );
     }
 
     #[test]

@@ -9,6 +9,7 @@
 pub mod hook;
 mod names;
 pub mod sources;
+pub mod words;
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};

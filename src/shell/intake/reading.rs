@@ -224,7 +224,10 @@ impl Framing<'_> {
         }
         let Some(frame) = frames.last_mut() else { return };
         match self.cache.note(now, &observation) {
-            Sent::New => frame.push(&observation),
+            Sent::New => {
+                rule.furnish(event, &mut observation);
+                frame.push(&observation);
+            }
             Sent::Repeat => frame.drop_duplicate(&rule.name, &observation.conversation, observation.position),
         }
         *self.full |= is_full(frame, &self.plan.intake);
