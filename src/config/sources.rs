@@ -55,12 +55,15 @@ struct Defaults<'a> {
     message: Section<'a>,
     words: Shared<'a>,
     /// What `message` becomes, by channel.
-    told: RefCell<BTreeMap<Box<str>, (Arc<Telling>, Carries)>>,
+    told: RefCell<BTreeMap<Box<str>, OwnWords>>,
 }
+
+/// What a route says, and what its observations carry for it.
+type OwnWords = (Arc<Telling>, Carries);
 
 impl Defaults<'_> {
     /// The source's own words for a route to this channel.
-    fn told(&self, channel: &ChannelPart) -> (Arc<Telling>, Carries) {
+    fn told(&self, channel: &ChannelPart) -> OwnWords {
         let read = || {
             let (telling, carries) = message(&self.message, channel, &self.words);
             (Arc::new(telling), carries)

@@ -116,7 +116,7 @@ impl Telling {
         let told = self.plainly(words, scene);
         let sent_back = !scene.said.is_empty() && conversation.kind() != Kind::Thread;
         let mut told = if scene.owed.is_some() || sent_back {
-            self.from_its_sender(told, scene)
+            self.in_its_name(told, scene)
         } else {
             self.in_own_words(told, scene)
         };
@@ -159,7 +159,7 @@ impl Telling {
     }
 
     /// Words that aren't the route's; the title stays as it was.
-    fn from_its_sender(&self, mut told: Told, scene: &Scene<'_>) -> Told {
+    fn in_its_name(&self, mut told: Told, scene: &Scene<'_>) -> Told {
         if let Some(sender) = &self.sender
             && let Ok(sender) = sender.render(&scene.facts(&told)).and_then(not_empty)
         {

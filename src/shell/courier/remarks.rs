@@ -15,12 +15,15 @@ use crate::telemetry::{sources, words};
 /// The least time between two lines about the same thing.
 const PAUSE: Duration = Duration::from_secs(5);
 
+/// Lane, route and key of a template.
+type TemplateName = (Box<str>, Box<str>, &'static str);
+
 /// What has not been said yet.
 #[derive(Debug, Default)]
 pub struct Remarks {
     rewound: BTreeMap<(Box<str>, Box<str>, i32), u64>,
-    /// By lane, route and key: how it failed last, and how often.
-    templates: BTreeMap<(Box<str>, Box<str>, &'static str), (RenderError, u64)>,
+    /// How each failed last, and how often.
+    templates: BTreeMap<TemplateName, (RenderError, u64)>,
     said_at: Option<Instant>,
 }
 
