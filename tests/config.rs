@@ -5,6 +5,8 @@
 mod hostile_files;
 #[path = "config/example.rs"]
 mod the_example_file;
+#[path = "config/examples.rs"]
+mod the_examples;
 #[path = "config/becomes.rs"]
 mod what_a_file_becomes;
 #[path = "config/faults.rs"]
@@ -18,10 +20,12 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use missived::config::{Config, Environment, LoadError, Loaded, TokenSource};
+use missived::config::{Config, Environment, LoadError, Loaded, NameOf, TokenSource};
+use missived::event::links::Silencing;
 use missived::event::{Compression, Format, Kind, Path as Pointer, Place, Pointers, Urgency};
 use missived::lane::policy::OnDoubt;
-use missived::route::{After, Start, Takes};
+use missived::lane::telling::Closing;
+use missived::route::{After, Start, Takes, Whole};
 use proptest::prelude::*;
 use tempfile::TempDir;
 

@@ -5,6 +5,8 @@
 
 #[path = "end_to_end/commands.rs"]
 mod commands;
+#[path = "end_to_end/examples.rs"]
+mod examples;
 #[path = "end_to_end/scene.rs"]
 mod scene;
 #[expect(dead_code, reason = "the helpers serve all test files; this one needs some of them")]

@@ -2,8 +2,8 @@
 //! is understood as; and records that are refused, each with its reason.
 //!
 //! `tests/golden/NAME/CASE.json` is a record's value (empty: a tombstone), `CASE.headers` its headers, `CASE.told` what it
-//! is understood as. `MISSIVED_BLESS=1` writes the last anew; read what changed before it is committed. Every golden record
-//! is put through `missived preview`'s arguments as well.
+//! is understood as, `CASE.sent` what `missived preview` says would be sent to a channel of each type. `MISSIVED_BLESS=1`
+//! writes the last two anew; read what changed before it is committed.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -46,16 +46,32 @@ time = "/changed_at"
 link = "/deal/url"
 author = "/changed_by/name""#;
 
+const TYPES: [(&str, &str); 3] = [
+    ("text", "type = \"text\""),
+    ("html", "type = \"html\""),
+    (
+        "email",
+        "type = \"email\"\nfrom = \"missived@example.com\"\nrecipient = { address = \"ops@example.com\", name = \"Ops\" }",
+    ),
+];
+
 fn config(source: &str) -> String {
+    config_for(source, TYPES[0].1)
+}
+
+fn config_for(source: &str, kind: &str) -> String {
     format!(
         r#"
 [kafka]
 bootstrap = "kafka1:9092"
 [missive]
 insecure_inline_token = "missive_pat-x"
+[links]
+rewrite = {{ "http://alertmanager:9093" = "https://alerts.example", "http://prometheus:9090" = "https://prom.example" }}
 [channels.ops]
 account = "11111111-2222-4333-8444-555555555555"
-type = "text"
+time_zone = "Europe/Berlin"
+{kind}
 [sources.x]
 topic = "x"
 channel = "ops"
@@ -287,23 +303,55 @@ fn corner_cases_of_json_are_an_event_or_a_reason() {
 }
 
 #[test]
-fn a_preview_of_every_golden_record_says_where_it_goes_and_what_is_sent() {
+fn a_preview_of_every_golden_record_says_where_it_goes_and_what_each_channel_type_is_sent() {
     let folder = tempfile::tempdir().expect("a scratch folder");
     for (name, source) in SOURCES {
-        fs::write(folder.path().join(format!("{name}.toml")), config(source)).expect("a scratch file");
+        for (kind, channel) in TYPES {
+            let file = folder.path().join(format!("{name}-{kind}.toml"));
+            fs::write(file, config_for(source, channel)).expect("a scratch file");
+        }
     }
+    let bless = std::env::var_os("MISSIVED_BLESS").is_some();
     for golden in goldens() {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_missived"));
-        command.args(["preview", "--topic", "x", "--json", "--config"]);
-        command.arg(folder.path().join(format!("{}.toml", golden.name))).arg(&golden.file);
-        command.args(golden.headers.iter().map(|(key, value)| format!("--header={key}={value}")));
-        let output = command.output().expect("the program");
-        let shown: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| {
-            panic!("{}: {error}: {}", golden.file.display(), String::from_utf8_lossy(&output.stderr))
-        });
-        assert!(output.status.success(), "{}: {shown:#}", golden.file.display());
-        check(&golden, &shown);
+        let mut sent = String::new();
+        for (kind, _) in TYPES {
+            let shown = preview(&golden, &folder.path().join(format!("{}-{kind}.toml", golden.name)));
+            check(&golden, &shown);
+            let messages = shown["messages"].as_array().expect("messages");
+            let requests = messages.iter().map(|message| told(kind, &message["request"]["messages"]));
+            sent.extend(requests);
+        }
+        let expected = golden.file.with_extension("sent");
+        if bless {
+            fs::write(&expected, &sent).expect("a writable tree");
+        }
+        assert_eq!(sent, fs::read_to_string(&expected).unwrap_or_default(), "{}", golden.file.display());
     }
+}
+
+fn preview(golden: &Golden, config: &Path) -> serde_json::Value {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_missived"));
+    command.args(["preview", "--topic", "x", "--json", "--at", "2026-11-22T03:14:00Z", "--config"]);
+    command.arg(config).arg(&golden.file);
+    command.args(golden.headers.iter().map(|(key, value)| format!("--header={key}={value}")));
+    let output = command.output().expect("the program");
+    let shown: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| {
+        panic!("{}: {error}: {}", golden.file.display(), String::from_utf8_lossy(&output.stderr))
+    });
+    assert!(output.status.success(), "{}: {shown:#}", golden.file.display());
+    shown
+}
+
+/// A request, a line a field, but for what is the same in all of them; the body as people see it.
+fn told(kind: &str, request: &serde_json::Value) -> String {
+    const SAME: [&str; 5] = ["account", "body", "external_id", "references", "to_fields"];
+    let fields = request.as_object().expect("fields");
+    let mut told = format!("── {kind}\n");
+    for (name, value) in fields.iter().filter(|(name, _)| !SAME.contains(&&***name)) {
+        let _ = writeln!(told, "{name} {value}");
+    }
+    let _ = writeln!(told, "{}", request["body"].as_str().expect("a body"));
+    told
 }
 
 /// Everything that isn't only a resolve is in a message, and the message is for this channel.

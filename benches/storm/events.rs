@@ -131,7 +131,7 @@ impl Event {
                 text: Cow::Borrowed("5xx ratio is 12 % for 5 minutes, the limit is 1 %"),
                 severity: Cow::Borrowed(severity),
                 link: Cow::Borrowed("https://prometheus.example/graph?g0.expr=ratio"),
-                author: Cow::Borrowed(""),
+                ..Facts::default()
             },
         }
     }

@@ -11,6 +11,7 @@ use std::process::ExitCode;
 use clap::Args;
 
 use crate::config::{Config, Environment, LoadError, Loaded, Tls};
+use crate::missive::ChannelType;
 use crate::route::{Rule, Source};
 use crate::shell::edge::Certificates;
 
@@ -110,7 +111,22 @@ fn unfit_tls(config: &Config) -> String {
 }
 
 fn findings(config: &Config) -> String {
-    config.sources.iter().map(|source| source_line(config, source)).collect()
+    let sources = config.sources.iter().map(|source| source_line(config, source));
+    sources.chain(email_lines(config)).collect()
+}
+
+/// Emails have less than the others, which nobody should learn from an outage.
+fn email_lines(config: &Config) -> Vec<String> {
+    let channels = config.lanes.iter().flat_map(|lane| lane.policy.channels.values());
+    let emails = channels.filter(|policy| policy.channel.kind == ChannelType::Email);
+    let line = |name: &str| {
+        format!(
+            "channel {name} → email: no replies come back, and no message in doubt can be looked up: missive.on_doubt\n"
+        )
+    };
+    let mut lines: Vec<_> = emails.map(|policy| line(&policy.channel.name)).collect();
+    lines.sort();
+    lines
 }
 
 /// `topic alerts → alertmanager → route alerts → channel ops → lane default`
@@ -191,6 +207,17 @@ mod tests {
         let wanted = format!("hook: {}: no certificate in it\n", chain.display());
         assert!(report.complaints.ends_with(&wanted), "{}", report.complaints);
         assert_eq!((report.findings.as_str(), report.exit), ("", EXIT_CONFIG));
+    }
+
+    #[test]
+    fn what_emails_lack_is_told() {
+        let email = "type = \"email\"\nfrom = \"m@x\"\nrecipient = { address = \"o@x\" }";
+        let report = report(&WORKING.replace("type = \"text\"", email));
+        assert!(
+            report.findings.ends_with("no message in doubt can be looked up: missive.on_doubt\n"),
+            "{}",
+            report.findings
+        );
     }
 
     #[test]

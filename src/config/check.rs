@@ -8,15 +8,17 @@ use std::time::Duration;
 
 use super::channels::{ChannelPart, channels};
 use super::fault::KeyPath;
+use super::message::Shared as Words;
 use super::missive::{DEFAULT_LANE, LanePart, MissivePart, lanes, missive};
+use super::names::{self, Names};
 use super::raw::{Reading, Section};
 use super::secrets::Environment;
 use super::sources::{RoutePart, SourcesPart, sources};
 use super::value::{Size, Value as _};
-use super::{Admin, Config, Hook, Ingest, Intake, Kafka, Lane, Missive, edge, edges, kafka, lane};
+use super::{Admin, Config, Hook, Ingest, Intake, Kafka, Lane, Missive, edge, edges, kafka, lane, links};
 use crate::lane::Policy;
 use crate::lane::policy::{Bounds, Horizons};
-use crate::route::Source;
+use crate::route::{Carries, Source};
 
 /// Everything in the file, each part as far as it makes sense.
 struct Parts {
@@ -25,6 +27,7 @@ struct Parts {
     lanes: Vec<LanePart>,
     bounds: Bounds,
     horizons: Horizons,
+    names: Names,
     channels: Vec<ChannelPart>,
     sources: SourcesPart,
     intake: Intake,
@@ -51,18 +54,24 @@ fn read(root: &Section<'_>, environment: &Environment) -> Parts {
     let mut missive = missive(root, environment);
     let named_lanes = root.named("lanes");
     let names: Vec<&str> = [DEFAULT_LANE].into_iter().chain(named_lanes.iter().map(|(name, _)| &**name)).collect();
-    let mut channels = channels(root, &names, environment);
+    let known = names::names(root);
+    let mut channels = channels(root, &names, &known, environment);
     let needed = channels.iter().any(|channel| &*channel.lane == DEFAULT_LANE);
     let token = std::mem::replace(&mut missive.token, super::secrets::Given::Absent);
     let lanes = lanes(root, named_lanes, token, needed, environment);
-    let mut sources = sources(root, &channels, &kafka.namespace, environment);
-    let gates = std::mem::take(&mut sources.gates);
     let lane = root.section("lane");
+    let bounds = lane::bounds(&lane);
+    let carries =
+        Carries { rewrites: links::rewrites(root), files_bytes_max: bounds.files_bytes_max, ..Carries::default() };
+    let shared = Words { names: &known, carries };
+    let mut sources = sources(root, &channels, &shared, &kafka.namespace, environment);
+    let gates = std::mem::take(&mut sources.gates);
     let doors = channels.iter_mut().filter_map(|channel| channel.door.take()).collect();
     Parts {
         missive,
         lanes,
-        bounds: lane::bounds(&lane),
+        bounds,
+        names: known,
         horizons: lane::horizons(&lane),
         channels,
         sources,
@@ -105,6 +114,16 @@ fn check_sizes(reading: &Reading<'_>, parts: &Parts) {
     if frame >= record {
         let wanted = format!("less than kafka.topics.message_bytes_max ({})", record.show());
         reading.unfit(KeyPath::of("intake.frame_bytes_max"), frame.show(), wanted);
+        return;
+    }
+    // A frame's last observation may bring files, and a conversation keeps those that wait and those on their way.
+    let (files, room) = (Size(parts.bounds.files_bytes_max), (record.0 - frame.0).min(record.0 / 4));
+    if files.0 > room {
+        let wanted = format!(
+            "at most a quarter of kafka.topics.message_bytes_max, and room beside a frame ({})",
+            Size(room).show()
+        );
+        reading.unfit(KeyPath::of("lane.files_bytes_max"), files.show(), wanted);
     }
 }
 
@@ -138,7 +157,8 @@ fn build(parts: Parts, hook: Option<Hook>, ingest: Option<Ingest>) -> Option<Con
     let missive: Missive = parts.missive.missive?;
     let sources: Vec<Source> = parts.sources.sources;
     let (intake, admin, drain_deadline) = (parts.intake, parts.admin, parts.drain_deadline);
-    Some(Config { kafka, missive, lanes, sources, intake, hook, ingest, admin, drain_deadline })
+    let names = parts.names;
+    Some(Config { kafka, missive, names, lanes, sources, intake, hook, ingest, admin, drain_deadline })
 }
 
 /// What all lanes are told.

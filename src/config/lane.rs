@@ -14,6 +14,7 @@ pub(super) fn bounds(section: &Section<'_>) -> Bounds {
         digest_lines_max: section.between("digest_lines_max", 10, 1..=100),
         line_bytes_max: section.between("line_bytes_max", 500, 80..=4_000),
         thread_bytes_max: section.between("thread_bytes_max", Size::kib(256), Size::kib(8)..=Size::mib(4)).0,
+        files_bytes_max: section.between("files_bytes_max", Size::kib(128), Size(0)..=Size::mib(2)).0,
     }
 }
 

@@ -15,8 +15,11 @@ mod gates;
 mod kafka;
 mod lane;
 mod librdkafka;
+mod links;
 mod matches;
+mod message;
 mod missive;
+mod names;
 mod network;
 mod presets;
 mod raw;
@@ -47,6 +50,7 @@ use crate::lane::Policy;
 use crate::route::Source;
 
 pub use fault::{Fault, Faults, KeyPath, Problem, Warning};
+pub use names::{NameOf, Names};
 pub use network::Network;
 pub use raw::KnownKey;
 pub use secrets::Environment;
@@ -143,6 +147,8 @@ fn read_file(path: &Path) -> Result<Zeroizing<String>, LoadError> {
 pub struct Config {
     pub kafka: Kafka,
     pub missive: Missive,
+    /// What people call what Missive knows by an id.
+    pub names: Names,
     pub lanes: Vec<Lane>,
     pub sources: Vec<Source>,
     pub intake: Intake,

@@ -129,6 +129,20 @@ impl<'a> Section<'a> {
         self
     }
 
+    /// The same section, whose keys the example file names elsewhere.
+    pub const fn unlisted(mut self) -> Self {
+        self.preset = true;
+        self
+    }
+
+    /// The table that it is, the file's or else the preset's.
+    pub const fn table(&self) -> Option<&'a DeTable<'a>> {
+        match self.table {
+            Some(table) => Some(table),
+            None => self.under,
+        }
+    }
+
     /// Whether the file or a preset has it at all.
     pub fn is_given(&self) -> bool {
         self.table.is_some() || self.under.is_some()
@@ -163,7 +177,9 @@ impl<'a> Section<'a> {
         let own = self.table.and_then(|table| table.get(key));
         let table = own.and_then(|value| self.table_of(self.at(key), value.get_ref()));
         let under = self.under.and_then(|under| under.get(key)).and_then(|value| value.get_ref().as_table());
-        Section::new(self.reading, self.at(key), table).over(under)
+        let mut section = Section::new(self.reading, self.at(key), table);
+        section.preset = self.preset;
+        section.over(under)
     }
 
     /// The table at `key`, as it stands: the file's whole, or else the preset's.
@@ -203,7 +219,9 @@ impl<'a> Section<'a> {
         let sections = array.iter().take(LIST_MAX).enumerate().filter_map(|(at, value)| {
             let path = path.index(at);
             let table = self.table_of(path.clone(), value.get_ref())?;
-            Some(Section::new(self.reading, path, Some(table)))
+            let mut section = Section::new(self.reading, path, Some(table));
+            section.preset = self.preset;
+            Some(section)
         });
         sections.collect()
     }

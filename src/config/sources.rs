@@ -4,7 +4,9 @@
 //! last route, which takes whatever is left and has the source's name. A source of several topics becomes one [`Source`] for
 //! each, with the routes that its topic and format leave.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::channels::ChannelPart;
@@ -12,15 +14,18 @@ use super::fault::{KeyPath, one_of, quoted};
 use super::formats::{format, handling, kind};
 use super::gates::gate;
 use super::matches::{Matches, matches};
+use super::message::{Shared, message};
 use super::presets::with_preset;
 use super::raw::Section;
 use super::secrets::Environment;
 use super::timing::{FLAP, Timings, flap};
 use super::value::{FormatWord, Name, Size, Topics, Value as _};
+use crate::event::links::Silencing;
 use crate::event::{Handling, Kind, Urgency};
 use crate::hook::ingest::Gate;
 use crate::lane::policy::{Flap, RoutePolicy};
-use crate::route::{After, Never, Rule, Source, Start, Takes, Test, unreachable};
+use crate::lane::telling::Telling;
+use crate::route::{After, Carries, Never, Rule, Source, Start, Takes, Test, unreachable};
 
 /// Our topics, below the namespace.
 const INTERNAL_TOPICS: [&str; 4] = ["ledger", "state", "replies", "dead-letters"];
@@ -41,18 +46,37 @@ pub(super) struct RoutePart {
 }
 
 /// What routes inherit from their source.
-struct Defaults {
+struct Defaults<'a> {
     kind: Kind,
     urgency: Option<Urgency>,
     window: Duration,
     timings: Timings,
     flap: Flap,
+    message: Section<'a>,
+    words: Shared<'a>,
+    /// What `message` becomes, by channel.
+    told: RefCell<BTreeMap<Box<str>, OwnWords>>,
+}
+
+/// What a route says, and what its observations carry for it.
+type OwnWords = (Arc<Telling>, Carries);
+
+impl Defaults<'_> {
+    /// The source's own words for a route to this channel.
+    fn told(&self, channel: &ChannelPart) -> OwnWords {
+        let read = || {
+            let (telling, carries) = message(&self.message, channel, &self.words);
+            (Arc::new(telling), carries)
+        };
+        self.told.borrow_mut().entry(channel.name.clone()).or_insert_with(read).clone()
+    }
 }
 
 /// The sources of the file. `namespace` is what internal topics begin with.
 pub(super) fn sources(
     root: &Section<'_>,
     channels: &[ChannelPart],
+    words: &Shared<'_>,
     namespace: &str,
     environment: &Environment,
 ) -> SourcesPart {
@@ -65,7 +89,7 @@ pub(super) fn sources(
     let mut all = SourcesPart::default();
     let mut topics = BTreeMap::new();
     for (name, section) in &named {
-        let source = source(name, section, channels, &mut all.routes);
+        let source = source(name, section, channels, words, &mut all.routes);
         check_topic(section, name, namespace, &mut topics);
         let topic = source.first().map(|source| &*source.topic);
         let word = section.value("format").and_then(FormatWord::parse);
@@ -77,7 +101,13 @@ pub(super) fn sources(
 }
 
 /// One source for each topic; none only with a fault noted.
-fn source(name: &str, section: &Section<'_>, channels: &[ChannelPart], routes: &mut Vec<RoutePart>) -> Vec<Source> {
+fn source(
+    name: &str,
+    section: &Section<'_>,
+    channels: &[ChannelPart],
+    words: &Shared<'_>,
+    routes: &mut Vec<RoutePart>,
+) -> Vec<Source> {
     let topics = section.required::<Topics>("topic");
     let word = section.required::<FormatWord>("format");
     let kind = word.and_then(|word| kind(section, word));
@@ -92,6 +122,9 @@ fn source(name: &str, section: &Section<'_>, channels: &[ChannelPart], routes: &
         window: window(section, hours(1)),
         timings: Timings::read(section, &Timings::of(word.unwrap_or(FormatWord::Json))),
         flap: flap(section, FLAP),
+        message: section.section("message"),
+        words: Shared { names: words.names, carries: Carries { silencing: silencing(word), ..words.carries.clone() } },
+        told: RefCell::default(),
     };
     let rules = rules(name, section, &defaults, channels, routes);
     let (Some(topics), Some(format), Some(rules)) = (topics, format, rules) else { return Vec::new() };
@@ -109,6 +142,21 @@ fn source(name: &str, section: &Section<'_>, channels: &[ChannelPart], routes: &
     warn_unreachable(section, &rules, &sources);
     warn_redacted(section, &rules, &handling);
     sources
+}
+
+/// Only Alertmanager has to be told where its silences are made.
+const fn silencing(format: Option<FormatWord>) -> Silencing {
+    match format {
+        Some(FormatWord::Alertmanager) => Silencing::Built,
+        Some(
+            FormatWord::Grafana
+            | FormatWord::CloudEvents
+            | FormatWord::HubSpot
+            | FormatWord::Debezium
+            | FormatWord::Json,
+        )
+        | None => Silencing::Said,
+    }
 }
 
 fn start(kind: Option<Kind>) -> Start {
@@ -135,7 +183,7 @@ impl Listed {
 fn rules(
     source: &str,
     section: &Section<'_>,
-    defaults: &Defaults,
+    defaults: &Defaults<'_>,
     channels: &[ChannelPart],
     routes: &mut Vec<RoutePart>,
 ) -> Option<Vec<Listed>> {
@@ -158,44 +206,64 @@ fn rules(
 fn last_route(
     source: &str,
     section: &Section<'_>,
-    defaults: &Defaults,
+    defaults: &Defaults<'_>,
     channels: &[ChannelPart],
 ) -> Option<(Listed, RoutePart)> {
     let channel = channel(section, channels)?;
-    let rule = Rule { takes: Takes::Leftovers, ..Rule::new(source, &channel.lane) };
-    let part = part(source.into(), channel, section, defaults);
+    let (telling, carries) = defaults.told(channel);
+    let rule = Rule { takes: Takes::Leftovers, carries, ..Rule::new(source, &channel.lane) };
+    let Defaults { kind, window, timings, flap, .. } = *defaults;
+    let part = part(source.into(), channel, section, Settings { kind, window, timings, flap }, telling);
     let rule = Rule { urgency: defaults.urgency, ..rule };
     Some((Listed { key: section.at("channel"), rule, matches: Matches::default() }, part))
 }
 
-fn route(section: &Section<'_>, above: &Defaults, channels: &[ChannelPart]) -> Option<(Listed, RoutePart)> {
+fn route(section: &Section<'_>, above: &Defaults<'_>, channels: &[ChannelPart]) -> Option<(Listed, RoutePart)> {
     let name = section.required::<Name>("name");
     let matches = matches(section.section("match"));
     let after = if section.or("continue", false) { After::Continue } else { After::Stop };
     let channel = channel(section, channels);
-    let defaults = Defaults {
+    let own = section.section("message").unlisted();
+    let urgency = section.optional("urgency").or(above.urgency);
+    let policy = Settings {
         kind: above.kind,
-        urgency: section.optional("urgency").or(above.urgency),
         window: window(section, above.window),
         timings: Timings::read(section, &above.timings),
         flap: flap(section, above.flap),
     };
-    let (name, channel) = (name?.0, channel?);
-    let rule = Rule { urgency: defaults.urgency, after, ..Rule::new(&name, &channel.lane) };
-    let part = part(name, channel, section, &defaults);
+    let told = channel.map(|channel| {
+        let told = above.told(channel);
+        if !own.is_given() {
+            return told;
+        }
+        let (telling, carries) = message(&own.over(above.message.table()), channel, &above.words);
+        (Arc::new(telling), carries)
+    });
+    let (name, channel, (telling, carries)) = (name?.0, channel?, told?);
+    let rule = Rule { urgency, after, carries, ..Rule::new(&name, &channel.lane) };
+    let part = part(name, channel, section, policy, telling);
     Some((Listed { key: section.path().clone(), rule, matches }, part))
 }
 
-fn part(name: Box<str>, channel: &ChannelPart, section: &Section<'_>, defaults: &Defaults) -> RoutePart {
-    let policy = RoutePolicy {
-        name,
-        channel: channel.name.clone(),
-        kind: defaults.kind,
-        window: defaults.window,
-        timing: defaults.timings.usual,
-        timing_critical: defaults.timings.critical,
-        flap: defaults.flap,
-    };
+/// When a route speaks.
+struct Settings {
+    kind: Kind,
+    window: Duration,
+    timings: Timings,
+    flap: Flap,
+}
+
+fn part(
+    name: Box<str>,
+    channel: &ChannelPart,
+    section: &Section<'_>,
+    settings: Settings,
+    telling: Arc<Telling>,
+) -> RoutePart {
+    let Settings { kind, window, timings, flap } = settings;
+    let (timing, timing_critical) = (timings.usual, timings.critical);
+    let channel_name = channel.name.clone();
+    let policy = RoutePolicy { name, channel: channel_name, kind, window, timing, timing_critical, flap, telling };
     RoutePart { lane: channel.lane.clone(), window_key: section.at("window"), policy }
 }
 

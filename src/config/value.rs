@@ -11,10 +11,11 @@ use jiff::tz::TimeZone;
 use toml::de::DeValue;
 use uuid::Uuid;
 
-use super::fault::{one_of, quoted};
+use super::fault::quoted;
 use super::raw::{NAME_WANTED, is_name};
 use crate::event::{Compression, Field, Kind, Path, SnapshotRows, Typed, Urgency};
 use crate::lane::policy::OnDoubt;
+use crate::lane::templates::SOURCE_BYTES_MAX;
 use crate::missive::ChannelType;
 use crate::route::Start;
 
@@ -215,6 +216,14 @@ pub(super) struct FieldList(pub Vec<Field>);
 #[derive(Clone, PartialEq, Eq)]
 pub(super) struct Topics(pub Vec<Box<str>>);
 
+/// A template: lines of text.
+#[derive(Clone, PartialEq, Eq)]
+pub(super) struct TemplateText(pub Box<str>);
+
+/// An address of email.
+#[derive(Clone, PartialEq, Eq)]
+pub(super) struct MailAddress(pub Box<str>);
+
 /// A time zone and the name it was asked for by.
 #[derive(Clone)]
 pub(super) struct Zone(pub TimeZone);
@@ -254,6 +263,27 @@ text_value!(
     "an address and a port such as \"127.0.0.1:8080\"",
     |text| SocketAddr::from_str(text).ok(),
     |address| address.to_string()
+);
+
+text_value!(
+    TemplateText,
+    "a template of 1 to 16384 bytes",
+    |text| {
+        let fits = !text.trim().is_empty() && text.len() <= SOURCE_BYTES_MAX;
+        let plain = !text.contains(|c: char| c.is_control() && !matches!(c, '\n' | '\r' | '\t'));
+        (fits && plain).then(|| Self(text.into()))
+    },
+    |template| template.0.to_string()
+);
+text_value!(
+    MailAddress,
+    "an address such as \"ops@example.com\"",
+    |text| {
+        let parts = text.split_once('@').is_some_and(|(user, host)| !user.is_empty() && !host.is_empty());
+        let plain = !text.contains(|c: char| c.is_whitespace() || c.is_control() || "<>,;\"".contains(c));
+        (parts && plain && text.len() <= 254).then(|| Self(text.into()))
+    },
+    |address| address.0.to_string()
 );
 
 fn is_topic(text: &str) -> bool {
@@ -312,15 +342,15 @@ impl Value for Topics {
 
 macro_rules! choice {
     ($choice:ty, $($word:literal => $variant:path),+ $(,)?) => {
-        impl Value for $choice {
+        impl $crate::config::value::Value for $choice {
             const NOUN: &'static str = "a word";
             const CHOICES: &'static [&'static str] = &[$($word),+];
 
             fn wanted() -> String {
-                one_of(Self::CHOICES)
+                $crate::config::fault::one_of(Self::CHOICES)
             }
 
-            fn parse(value: &DeValue<'_>) -> Option<Self> {
+            fn parse(value: &toml::de::DeValue<'_>) -> Option<Self> {
                 match value.as_str()? {
                     $($word => Some($variant),)+
                     _ => None,
@@ -356,6 +386,8 @@ choice!(
     "debezium" => Self::Debezium,
     "json" => Self::Json,
 );
+pub(super) use choice;
+
 choice!(SnapshotRows, "skip" => Self::Skip, "tell" => Self::Tell);
 choice!(Compression, "none" => Self::None, "gzip" => Self::Gzip, "zstd" => Self::Zstd);
 choice!(

@@ -14,6 +14,7 @@ use simd_json::tape::{Array, Object, Value};
 use super::decode::{EVENTS_PER_RECORD_MAX, Refusal};
 use super::identity::{Fingerprint, HashKey};
 use super::json::{Fields, member, string, text};
+use super::links::LINK_BYTES_MAX;
 use super::screen::Needs;
 use super::{Coverage, Event, Facts, KEY_BYTES_MAX, State, TEXT_BYTES_MAX, Telling, Timestamp, Urgency, cut};
 
@@ -210,8 +211,9 @@ fn facts<'a>(root: Value<'a, 'a>, alert: Value<'a, 'a>) -> Facts<'a> {
         title: title(labels, root),
         text: Cow::Borrowed(cut(summary(alert, root), TEXT_BYTES_MAX)),
         severity: Cow::Borrowed(cut(severity, 64)),
-        link: Cow::Borrowed(https(text(alert, "generatorURL"))),
+        link: Cow::Borrowed(address(text(alert, "generatorURL"))),
         author: Cow::Borrowed(""),
+        ..Facts::default()
     }
 }
 
@@ -278,10 +280,10 @@ fn summary<'a>(alert: Value<'a, 'a>, root: Value<'a, 'a>) -> &'a str {
     candidates.into_iter().find(|found| !found.is_empty()).unwrap_or("")
 }
 
-/// Only `https` addresses of a sane length are shown to people.
-pub(super) fn https(link: &str) -> &str {
-    let fine = link.starts_with("https://") && link.len() <= 1024 && !link.contains(char::is_whitespace);
-    if fine { link } else { "" }
+/// Addresses of a sane length; which of them are shown to people is for the route to say.
+pub(super) fn address(link: &str) -> &str {
+    let web = link.starts_with("https://") || link.starts_with("http://");
+    if web && link.len() <= LINK_BYTES_MAX && !link.contains(char::is_whitespace) { link } else { "" }
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use simd_json::prelude::{ValueIntoArray, ValueIntoObject};
 use simd_json::tape::Value;
 
-use super::alertmanager::{conversation_key, https};
+use super::alertmanager::{address, conversation_key};
 use super::decode::{Buffers, Record, Refusal};
 use super::identity::HashKey;
 use super::json::{Fields, Scratch, member, scalar, string, text};
@@ -245,8 +245,9 @@ fn event<'a>(key: &HashKey, kind: Kind, at: Attributes<'a>, said: Cow<'a, str>, 
             title: Cow::Borrowed(cut(at.kind, 256)),
             text: said,
             severity: bounded(severity, 64),
-            link: link.map_or(Cow::Borrowed(""), |link| Cow::Owned(https(&link).to_owned())),
+            link: link.map_or(Cow::Borrowed(""), |link| Cow::Owned(address(&link).to_owned())),
             author: bounded(author, 256),
+            ..Facts::default()
         }),
         fields,
     }

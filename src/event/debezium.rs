@@ -216,6 +216,7 @@ impl<'a> Change<'a> {
                 severity: Cow::Borrowed(""),
                 link: Cow::Borrowed(""),
                 author: Cow::Borrowed(""),
+                ..Facts::default()
             }),
             fields: Fields {
                 root: Some(root),

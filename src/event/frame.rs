@@ -9,9 +9,9 @@
 //! where somebody else has set the offset: what is then read again was asked for, and is counted.
 //!
 //! Layout: version byte, kind byte, then postcard: a header, the observations one after another, the drops, the snapshots.
-//! The version belongs to the ledger alone; the current one and its predecessor are read (version 1 knew no topic ids, no
-//! [`Course`], no snapshots and no [`Returned`]). Limits: [`FRAME_ITEMS_MAX`] observations, [`SNAPSHOT_ENTITIES_MAX`]
-//! entities in a snapshot.
+//! The version belongs to the ledger alone; the current one and those before it are read (version 1 knew no topic ids, no
+//! [`Course`], no snapshots and no [`Returned`], version 2 no facts beyond the first six). Limits: [`FRAME_ITEMS_MAX`]
+//! observations, [`SNAPSHOT_ENTITIES_MAX`] entities in a snapshot.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -22,9 +22,11 @@ use thiserror::Error;
 use super::{Facts, Fingerprint, State, Timestamp, Urgency};
 
 /// The version that is written.
-pub(super) const VERSION: u8 = 2;
+pub(super) const VERSION: u8 = 3;
 /// Its predecessor, which is read as well.
-const VERSION_BEFORE: u8 = 1;
+const VERSION_BEFORE: u8 = 2;
+/// The one before that, likewise.
+const VERSION_FIRST: u8 = 1;
 pub(super) const KIND_FRAME: u8 = 1;
 const KIND_LESSON: u8 = 2;
 const KIND_RETURNED: u8 = 3;
@@ -205,16 +207,60 @@ pub(super) struct Header<'a> {
 
 /// The header of version 1.
 #[derive(Debug, Serialize, Deserialize)]
-struct HeaderBefore<'a> {
+struct HeaderFirst<'a> {
     lane: &'a str,
     topic: &'a str,
     partition: i32,
     observations: u32,
 }
 
-impl<'a> From<HeaderBefore<'a>> for Header<'a> {
-    fn from(HeaderBefore { lane, topic, partition, observations }: HeaderBefore<'a>) -> Self {
+impl<'a> From<HeaderFirst<'a>> for Header<'a> {
+    fn from(HeaderFirst { lane, topic, partition, observations }: HeaderFirst<'a>) -> Self {
         Self { lane, topic, topic_id: TopicId::UNKNOWN, partition, course: Course::Onward, observations }
+    }
+}
+
+/// An observation of versions 1 and 2.
+#[derive(Serialize, Deserialize)]
+struct ObservationBefore<'a> {
+    position: Position,
+    route: &'a str,
+    at: Timestamp,
+    old: bool,
+    entity: Fingerprint,
+    identity: Fingerprint,
+    state: State,
+    urgency: Urgency,
+    since: Option<Timestamp>,
+    #[serde(borrow)]
+    conversation: Cow<'a, str>,
+    #[serde(borrow)]
+    facts: FactsBefore<'a>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct FactsBefore<'a> {
+    #[serde(borrow)]
+    subject: Cow<'a, str>,
+    #[serde(borrow)]
+    title: Cow<'a, str>,
+    #[serde(borrow)]
+    text: Cow<'a, str>,
+    #[serde(borrow)]
+    severity: Cow<'a, str>,
+    #[serde(borrow)]
+    link: Cow<'a, str>,
+    #[serde(borrow)]
+    author: Cow<'a, str>,
+}
+
+impl<'a> From<ObservationBefore<'a>> for Observation<'a> {
+    fn from(before: ObservationBefore<'a>) -> Self {
+        let ObservationBefore { position, route, at, old, entity, identity, state, .. } = before;
+        let ObservationBefore { urgency, since, conversation, facts, .. } = before;
+        let FactsBefore { subject, title, text, severity, link, author } = facts;
+        let facts = Facts { subject, title, text, severity, link, author, ..Facts::default() };
+        Self { position, route, at, old, entity, identity, state, urgency, since, conversation, facts }
     }
 }
 
@@ -228,6 +274,7 @@ pub struct Frame<'a> {
     pub partition: i32,
     pub course: Course,
     count: u32,
+    layout: Layout,
     body: &'a [u8],
     pub drops: Vec<Drops<'a>>,
     pub snapshots: Vec<Snapshot<'a>>,
@@ -236,9 +283,9 @@ pub struct Frame<'a> {
 impl<'a> Frame<'a> {
     /// The observations in order. A frame that could be read at all has been checked: none is damaged.
     pub fn observations(&self) -> impl Iterator<Item = Observation<'a>> + use<'a> {
-        let mut rest = self.body;
+        let (mut rest, layout) = (self.body, self.layout);
         (0..self.count).map_while(move |_| {
-            let (observation, after) = postcard::take_from_bytes(rest).ok()?;
+            let (observation, after) = layout.observation(rest).ok()?;
             rest = after;
             Some(observation)
         })
@@ -255,24 +302,41 @@ impl<'a> LedgerRecord<'a> {
                 read_frame(header, body, Layout::Current).map(Self::Frame)
             }
             [VERSION_BEFORE, KIND_FRAME, rest @ ..] => {
-                let (header, body) = postcard::take_from_bytes::<HeaderBefore<'_>>(rest).map_err(damaged)?;
-                read_frame(header.into(), body, Layout::Before).map(Self::Frame)
+                let (header, body) = postcard::take_from_bytes(rest).map_err(damaged)?;
+                read_frame(header, body, Layout::Before).map(Self::Frame)
             }
-            [VERSION | VERSION_BEFORE, KIND_LESSON, rest @ ..] => {
+            [VERSION_FIRST, KIND_FRAME, rest @ ..] => {
+                let (header, body) = postcard::take_from_bytes::<HeaderFirst<'_>>(rest).map_err(damaged)?;
+                read_frame(header.into(), body, Layout::First).map(Self::Frame)
+            }
+            [VERSION | VERSION_BEFORE | VERSION_FIRST, KIND_LESSON, rest @ ..] => {
                 postcard::from_bytes(rest).map(Self::Lesson).map_err(damaged)
             }
-            [VERSION, KIND_RETURNED, rest @ ..] => postcard::from_bytes(rest).map(Self::Returned).map_err(damaged),
+            [VERSION | VERSION_BEFORE, KIND_RETURNED, rest @ ..] => {
+                postcard::from_bytes(rest).map(Self::Returned).map_err(damaged)
+            }
             [version, ..] if *version > VERSION => Err(LedgerError::Version(*version)),
             _ => Err(LedgerError::Damaged),
         }
     }
 }
 
-/// What stands behind a frame's drops.
-#[derive(Clone, Copy)]
+/// How a frame's observations are written, and what stands behind its drops.
+#[derive(Clone, Copy, Debug)]
 enum Layout {
+    First,
     Before,
     Current,
+}
+
+impl Layout {
+    fn observation<'a>(self, bytes: &'a [u8]) -> postcard::Result<(Observation<'a>, &'a [u8])> {
+        match self {
+            Self::Current => postcard::take_from_bytes(bytes),
+            Self::First | Self::Before => postcard::take_from_bytes::<ObservationBefore<'a>>(bytes)
+                .map(|(observation, rest)| (observation.into(), rest)),
+        }
+    }
 }
 
 fn read_frame<'a>(header: Header<'a>, body: &'a [u8], layout: Layout) -> Result<Frame<'a>, LedgerError> {
@@ -283,15 +347,15 @@ fn read_frame<'a>(header: Header<'a>, body: &'a [u8], layout: Layout) -> Result<
     }
     let mut rest = body;
     for _ in 0..count {
-        (_, rest) = postcard::take_from_bytes::<Observation<'_>>(rest).map_err(damaged)?;
+        (_, rest) = layout.observation(rest).map_err(damaged)?;
     }
     let body = &body[..body.len() - rest.len()];
     let (drops, rest) = postcard::take_from_bytes(rest).map_err(damaged)?;
     let snapshots = match layout {
-        Layout::Current => postcard::from_bytes(rest).map_err(damaged)?,
-        Layout::Before => Vec::new(),
+        Layout::Before | Layout::Current => postcard::from_bytes(rest).map_err(damaged)?,
+        Layout::First => Vec::new(),
     };
-    Ok(Frame { lane, topic, topic_id, partition, course, count, body, drops, snapshots })
+    Ok(Frame { lane, topic, topic_id, partition, course, count, layout, body, drops, snapshots })
 }
 
 /// Writes a lesson as a ledger record.
@@ -321,8 +385,16 @@ mod tests {
             urgency: Urgency::Critical,
             since: None,
             conversation: Cow::Borrowed("key"),
-            facts: Facts { title: Cow::Borrowed("t"), ..Facts::default() },
+            facts: Facts { title: Cow::Borrowed("t"), link: Cow::Borrowed("https://x"), ..Facts::default() },
         }
+    }
+
+    fn before(offset: i64) -> ObservationBefore<'static> {
+        let Observation { position, route, at, old, entity, identity, state, .. } = observation(offset);
+        let Observation { urgency, since, conversation, facts, .. } = observation(offset);
+        let Facts { subject, title, text, severity, link, author, .. } = facts;
+        let facts = FactsBefore { subject, title, text, severity, link, author };
+        ObservationBefore { position, route, at, old, entity, identity, state, urgency, since, conversation, facts }
     }
 
     fn snapshot() -> Snapshot<'static> {
@@ -369,14 +441,28 @@ mod tests {
     }
 
     #[test]
-    fn a_frame_of_the_version_before_is_read_and_its_topics_id_is_unknown() {
-        let before = HeaderBefore { lane: "default", topic: "topic", partition: 2, observations: 1 };
-        let bytes = postcard::to_extend(&before, vec![VERSION_BEFORE, KIND_FRAME]).expect("written");
-        let bytes = postcard::to_extend(&observation(3), bytes).expect("written");
+    fn a_frame_of_the_first_version_is_read_and_its_topics_id_is_unknown() {
+        let first = HeaderFirst { lane: "default", topic: "topic", partition: 2, observations: 1 };
+        let bytes = postcard::to_extend(&first, vec![VERSION_FIRST, KIND_FRAME]).expect("written");
+        let bytes = postcard::to_extend(&before(3), bytes).expect("written");
         let bytes = postcard::to_extend(&Vec::<Drops<'_>>::new(), bytes).expect("written");
         let frame = frame(&bytes);
         assert_eq!((frame.topic_id, frame.course, frame.partition), (TopicId::UNKNOWN, Course::Onward, 2));
         assert_eq!(frame.observations().collect::<Vec<_>>(), [observation(3)]);
+    }
+
+    #[test]
+    fn a_frame_of_the_version_before_is_read_with_all_that_it_knew() {
+        let course = Course::SetByOperator;
+        let header = Header { lane: "default", topic: "topic", topic_id: ID, partition: 2, course, observations: 2 };
+        let bytes = postcard::to_extend(&header, vec![VERSION_BEFORE, KIND_FRAME]).expect("written");
+        let bytes = postcard::to_extend(&before(3), bytes).expect("written");
+        let bytes = postcard::to_extend(&before(5), bytes).expect("written");
+        let bytes = postcard::to_extend(&(Vec::<Drops<'_>>::new(), [snapshot()].to_vec()), bytes).expect("written");
+        let frame = frame(&bytes);
+        assert_eq!((frame.topic_id, frame.course), (ID, course));
+        assert_eq!(frame.observations().collect::<Vec<_>>(), [observation(3), observation(5)]);
+        assert_eq!(frame.snapshots, [snapshot()]);
     }
 
     #[test]
@@ -393,7 +479,7 @@ mod tests {
         let mut bytes = write_returned(&returned);
         let Ok(LedgerRecord::Returned(read)) = LedgerRecord::read(&bytes) else { panic!("not returned") };
         assert_eq!(read, returned);
-        bytes[0] = VERSION_BEFORE;
+        bytes[0] = VERSION_FIRST;
         assert_eq!(LedgerRecord::read(&bytes).err(), Some(LedgerError::Damaged));
     }
 
@@ -419,7 +505,7 @@ mod tests {
             at: Timestamp::from_millis(9),
         };
         let mut bytes = write_lesson(&lesson);
-        for version in [VERSION, VERSION_BEFORE] {
+        for version in [VERSION, VERSION_BEFORE, VERSION_FIRST] {
             bytes[0] = version;
             let Ok(LedgerRecord::Lesson(read)) = LedgerRecord::read(&bytes) else { panic!("not a lesson") };
             assert_eq!(read, lesson);

@@ -2,7 +2,7 @@
 //!
 //! Source: the webhook contact point page of Grafana's alerting documentation. Required is what Alertmanager's body requires.
 //! Where an alert has no summary, the values that were measured say what it is about; its link leads to the panel, the
-//! dashboard or the rule, whichever comes first and is `https`. `state`, `orgId`, `silenceURL`, `imageURL` and all other
+//! dashboard or the rule, whichever comes first. `state`, `orgId`, `silenceURL`, `imageURL` and all other
 //! members are fields that conditions can name.
 
 use std::borrow::Cow;
@@ -10,7 +10,7 @@ use std::borrow::Cow;
 use simd_json::prelude::ValueIntoObject;
 use simd_json::tape::Value;
 
-use super::alertmanager::{each, facts_in_group, https};
+use super::alertmanager::{address, each, facts_in_group};
 use super::decode::Refusal;
 use super::identity::HashKey;
 use super::json::{member, scalar, text};
@@ -40,7 +40,7 @@ fn facts<'a>(root: Value<'a, 'a>, alert: Value<'a, 'a>) -> Facts<'a> {
 }
 
 fn link<'a>(alert: Value<'a, 'a>) -> &'a str {
-    LINKS.into_iter().map(|name| https(text(alert, name))).find(|link| !link.is_empty()).unwrap_or("")
+    LINKS.into_iter().map(|name| address(text(alert, name))).find(|link| !link.is_empty()).unwrap_or("")
 }
 
 /// `B=22.5, C=1`; the older `valueString` as it stands.

@@ -123,6 +123,7 @@ impl<'a> Change<'a> {
                 severity: Cow::Borrowed(""),
                 link: Cow::Owned(self.link(&portal)),
                 author: Cow::Borrowed(""),
+                ..Facts::default()
             }),
             fields: Fields {
                 root: Some(root),

@@ -17,6 +17,7 @@ mod grafana;
 mod hubspot;
 mod identity;
 mod json;
+pub mod links;
 mod markup;
 mod opened;
 mod path;
@@ -232,12 +233,53 @@ pub struct Facts<'a> {
     /// The source's own severity word.
     #[serde(borrow)]
     pub severity: Cow<'a, str>,
-    /// An `https` address to look at, or empty.
+    /// An address to look at, or empty; of an observation an `https` one.
     #[serde(borrow)]
     pub link: Cow<'a, str>,
     /// Who is speaking, for threads; or empty.
     #[serde(borrow)]
     pub author: Cow<'a, str>,
+    /// An `https` address that says what to do about it, or empty.
+    #[serde(borrow)]
+    pub runbook: Cow<'a, str>,
+    /// An `https` address where it can be silenced, or empty.
+    #[serde(borrow)]
+    pub silence: Cow<'a, str>,
+    /// Name and value of the fields that its route's templates name.
+    pub named: Vec<(Cow<'a, str>, Cow<'a, str>)>,
+    /// What goes along with its message.
+    pub files: Vec<Enclosed<'a>>,
+}
+
+/// A file of an event.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Enclosed<'a> {
+    pub name: Cow<'a, str>,
+    pub content: Enclosure<'a>,
+}
+
+/// What is in a file, as far as it goes along.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Enclosure<'a> {
+    /// As it is sent: valid base64.
+    Base64(Cow<'a, str>),
+    Text(Cow<'a, str>),
+    /// Larger than what may go along.
+    TooLarge {
+        bytes: u64,
+    },
+    /// What should have been base64 isn't.
+    Unreadable,
+}
+
+impl Enclosure<'_> {
+    /// How much of what may go along it takes.
+    pub fn bytes(&self) -> usize {
+        match self {
+            Self::Base64(data) | Self::Text(data) => data.len(),
+            Self::TooLarge { .. } | Self::Unreadable => 0,
+        }
+    }
 }
 
 /// The longest prefix of `text` with at most `bytes_max` bytes that ends on a character boundary.

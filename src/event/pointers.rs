@@ -10,7 +10,7 @@ use std::borrow::Cow;
 use simd_json::prelude::{ValueIntoArray, ValueIntoObject};
 use simd_json::tape::Value;
 
-use super::alertmanager::{conversation_key, https};
+use super::alertmanager::{address, conversation_key};
 use super::cloudevents::bounded;
 use super::decode::{EVENTS_PER_RECORD_MAX, Refusal};
 use super::identity::{Fingerprint, HashKey};
@@ -181,8 +181,9 @@ fn event<'a>(
             title: bounded(if title.is_empty() { about } else { title }, 256),
             text: optional(&at.text)?,
             severity: bounded(severity, 64),
-            link: Cow::Owned(https(&optional(&at.link)?).to_owned()),
+            link: Cow::Owned(address(&optional(&at.link)?).to_owned()),
             author: bounded(optional(&at.author)?, 256),
+            ..Facts::default()
         }),
         fields: Fields {
             root: Some(ground.root),

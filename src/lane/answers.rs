@@ -187,7 +187,9 @@ impl Lane {
     fn doubt(&mut self, id: DeliveryId, effects: &mut Effects) {
         self.tally.doubts += 1;
         let conversation = self.conversations.get(&id.conversation);
-        if conversation.is_some_and(|conversation| conversation.missive_id.is_some()) {
+        let known = conversation.filter(|conversation| conversation.missive_id.is_some());
+        let channel = known.and_then(|conversation| self.channel_of(conversation));
+        if channel.is_some_and(|channel| channel.kind.has_external_id()) {
             self.with_delivery(id, |delivery| delivery.doubt = Doubt::LookUp { failed: 0 });
             return self.again(id, self.backoff(id));
         }
@@ -247,6 +249,7 @@ impl Lane {
         let Some(conversation) = self.conversations.get(&id.conversation) else { return };
         let (Some(delivery), Some(channel)) = (&conversation.in_flight, self.channel_of(conversation)) else { return };
         let covers = delivery.covers;
+        let posting = self.telling_of(conversation).map(|telling| telling.posting.clone()).unwrap_or_default();
         effects.dead_letters.push(DeadLetter {
             reason,
             channel: channel.name.clone(),
@@ -255,7 +258,7 @@ impl Lane {
             attempts: delivery.attempt,
             place: None,
             author: "".into(),
-            body: delivery.message.request(channel, None, Repeat::No).0,
+            body: delivery.message.request(channel, &posting, None, Repeat::No).0,
             error,
         });
         self.books.settle(Outcome::DeadLettered, reason, covers);

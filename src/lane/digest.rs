@@ -12,7 +12,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::enclosed::Files;
 use super::policy::Flap;
+use crate::event::links::LINK_BYTES_MAX;
 use crate::event::{Fingerprint, Observation, State, Timestamp, Urgency, cut};
 
 /// What a line reports of its entity.
@@ -60,6 +62,10 @@ pub struct Line {
     pub link: Box<str>,
     /// When it happened, by its own account or else by the record's time.
     pub since: Timestamp,
+    pub runbook: Box<str>,
+    pub silence: Box<str>,
+    /// Name and value of what its route's templates name.
+    pub named: Vec<(Box<str>, Box<str>)>,
 }
 
 impl Line {
@@ -73,8 +79,11 @@ impl Line {
             severity: cut(&facts.severity, bytes_max).into(),
             title: cut(&facts.title, bytes_max).into(),
             text: cut(&facts.text, bytes_max).into(),
-            link: cut(&facts.link, bytes_max).into(),
+            link: cut(&facts.link, LINK_BYTES_MAX).into(),
             since: observation.since.unwrap_or(observation.at),
+            runbook: cut(&facts.runbook, LINK_BYTES_MAX).into(),
+            silence: cut(&facts.silence, LINK_BYTES_MAX).into(),
+            named: facts.named.iter().map(|(name, value)| ((&**name).into(), cut(value, bytes_max).into())).collect(),
         }
     }
 
@@ -168,11 +177,18 @@ pub struct Digest {
     pub worst: Vec<Line>,
     /// The newest last; none of them is in `worst`.
     pub newest: VecDeque<Line>,
+    /// What goes along with the next message.
+    pub files: Files,
 }
 
 impl Digest {
     pub const fn is_empty(&self) -> bool {
         self.counts.total() == 0
+    }
+
+    /// What is named, the worst first.
+    pub fn lines(&self) -> impl Iterator<Item = &Line> {
+        self.worst.iter().chain(&self.newest)
     }
 
     /// Counts one observation whose words stand elsewhere.
@@ -207,6 +223,7 @@ impl Digest {
         self.last = self.last.max(other.last);
         self.waiting_since = earliest(self.waiting_since, other.waiting_since);
         self.worst_urgency = earliest(self.worst_urgency, other.worst_urgency);
+        self.files.leave_out(other.files);
         for line in other.worst.into_iter().chain(other.newest) {
             self.keep(line, lines_max);
         }
@@ -275,6 +292,9 @@ mod tests {
             text: "".into(),
             link: "".into(),
             since: Timestamp::from_millis(u64::try_from(entity).unwrap_or(0)),
+            runbook: "".into(),
+            silence: "".into(),
+            named: Vec::new(),
         }
     }
 

@@ -272,6 +272,7 @@ impl Lane {
             line.flaps(changes, flap);
         }
         conversation.digest.absorb(now, line, observation.at, bounds.digest_lines_max);
+        conversation.digest.files.take(&observation.facts.files, bounds.files_bytes_max);
         self.books.pend();
         self.place(id, effects);
     }

@@ -11,24 +11,31 @@
 //!
 //! Layout: `marks` (what was folded), `conversation` and `member` (what is known, what is news), `unsaid` (news that nobody
 //! said), `returned` (what an operator sends back), `digest` (what is untold), `schedule` (who is next),
-//! `storm` (what is told together), `answers` (what an answer does), `state` (records in the state topic), `words` (how it
-//! reads).
+//! `storm` (what is told together), `enclosed` (what goes along), `answers` (what an answer does), `state` (records in the state topic, `before` in
+//! the version before), `words` and `page` (how it reads), `telling`, `scene` and
+//! `templates` (how a route says it).
 
 mod answers;
+mod before;
 pub mod books;
 mod conversation;
 mod dedupe;
 mod digest;
+mod enclosed;
 mod fold;
 mod marks;
 mod member;
 pub mod pacing;
+mod page;
 pub mod policy;
 mod release;
 mod returned;
+mod scene;
 mod schedule;
 mod state;
 mod storm;
+pub mod telling;
+pub mod templates;
 #[cfg(test)]
 mod tests;
 mod unsaid;
@@ -53,6 +60,7 @@ use marks::Marks;
 use pacing::{Budget, Pacing};
 use schedule::Schedule;
 use storm::Openings;
+use templates::RenderError;
 
 /// What happened.
 #[derive(Debug)]
@@ -138,6 +146,8 @@ pub enum Notice {
     Recreated { topic: Box<str>, partition: i32 },
     /// Its offsets were rewound: this many observations below the mark were dropped.
     Rewound { topic: Box<str>, partition: i32, count: u64 },
+    /// A template of this route failed, so many times; people read the default words.
+    TemplateFailed { route: Box<str>, key: &'static str, error: RenderError, count: u64 },
 }
 
 impl Notice {
@@ -147,7 +157,10 @@ impl Notice {
             | (Self::Rewound { topic, partition, .. }, Self::Rewound { topic: same, partition: number, .. }) => {
                 (topic, partition) == (same, number)
             }
-            (Self::Recreated { .. }, Self::Rewound { .. }) | (Self::Rewound { .. }, Self::Recreated { .. }) => false,
+            (Self::TemplateFailed { route, key, .. }, Self::TemplateFailed { route: same, key: other, .. }) => {
+                (route, key) == (same, other)
+            }
+            (Self::Recreated { .. } | Self::Rewound { .. } | Self::TemplateFailed { .. }, _) => false,
         }
     }
 }
@@ -170,11 +183,14 @@ impl Effects {
         self.sends.is_empty() && self.dirty.is_empty() && self.dead_letters.is_empty()
     }
 
-    /// Adds to what is to be said: one notice a partition, however many frames there are.
+    /// Adds to what is to be said: one notice a partition or template, however often it happens.
     fn note(&mut self, notice: Notice) {
         let same = self.notices.iter_mut().find(|known| known.is_about(&notice));
         match (same, notice) {
-            (Some(Notice::Rewound { count, .. }), Notice::Rewound { count: more, .. }) => *count += more,
+            (Some(Notice::Rewound { count, .. }), Notice::Rewound { count: more, .. })
+            | (Some(Notice::TemplateFailed { count, .. }), Notice::TemplateFailed { count: more, .. }) => {
+                *count += more
+            }
             (Some(_), _) => {}
             (None, notice) => self.notices.push(notice),
         }
@@ -211,6 +227,8 @@ pub struct Tally {
     pub partitions_recreated: u64,
     /// Dead letters that an operator sent back.
     pub returned: u64,
+    /// Templates that failed: people read the default words.
+    pub template_faults: u64,
 }
 
 /// One Missive rate budget and everything that shares it. See the module documentation for its contract.

@@ -3,8 +3,10 @@
 //! Built by `config`, read by the lane, changed only as a whole.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
+use super::telling::Telling;
 use crate::event::{Kind, Timing, Urgency};
 use crate::missive::Channel;
 
@@ -95,6 +97,8 @@ pub struct Bounds {
     pub line_bytes_max: usize,
     /// Bytes of people's own words waiting in one thread.
     pub thread_bytes_max: usize,
+    /// Bytes of files waiting in one conversation, and again in its message on its way.
+    pub files_bytes_max: usize,
 }
 
 /// What to do with a delivery that may or may not have arrived, when it can't be looked up.
@@ -138,6 +142,8 @@ pub struct RoutePolicy {
     /// For critical news.
     pub timing_critical: Timing,
     pub flap: Flap,
+    /// How it says what it has to say.
+    pub telling: Arc<Telling>,
 }
 
 impl RoutePolicy {

@@ -4,6 +4,7 @@
 //! far as the pacing allows: tier by tier, the longest waiting first. What leaves is frozen and marked as sending in the same
 //! step, so that it is announced in Kafka before it is on the wire.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::answers::Passage;
@@ -11,10 +12,11 @@ use super::books::Reason;
 use super::conversation::{Conversation, Doubt, InFlight, Owed, Phase, Subject, Told};
 use super::digest::Digest;
 use super::pacing::Turn;
+use super::scene::Scene;
 use super::schedule::{Place, Tier};
 use super::storm::Opening;
-use super::words::{say, say_again};
-use super::{Blocked, Delivery, DeliveryId, Effects, Lane, Request, StateKey};
+use super::telling::{Telling, TemplateFault};
+use super::{Blocked, Delivery, DeliveryId, Effects, Lane, Notice, Request, StateKey};
 use crate::event::{Fingerprint, Kind, Timestamp, Timing, Urgency};
 use crate::missive::{Channel, Message, Repeat, RoutingKey};
 
@@ -276,7 +278,7 @@ impl Lane {
 
     fn send(&mut self, id: Fingerprint, effects: &mut Effects) {
         self.schedule.remove(id);
-        self.freeze(id);
+        self.freeze(id, effects);
         let send_before = self.now + self.policy.limits.send_within;
         let Some(conversation) = self.conversations.get_mut(&id) else { return };
         conversation.ready_at = None;
@@ -296,7 +298,9 @@ impl Lane {
         let delivery = conversation.in_flight.as_ref()?;
         let message = |repeat| {
             let channel = self.channel_of(conversation)?;
-            let (body, addressed) = delivery.message.request(channel, conversation.missive_id.as_deref(), repeat);
+            let posting = self.telling_of(conversation).map(|telling| telling.posting.clone()).unwrap_or_default();
+            let (body, addressed) =
+                delivery.message.request(channel, &posting, conversation.missive_id.as_deref(), repeat);
             Some(Request::Message { body, addressed })
         };
         match (delivery.doubt, &conversation.missive_id) {
@@ -307,28 +311,26 @@ impl Lane {
     }
 
     /// Turns what is untold into one message; what arrives from now on waits for the next.
-    fn freeze(&mut self, id: Fingerprint) {
+    fn freeze(&mut self, id: Fingerprint, effects: &mut Effects) {
         let now = self.now;
         let Some(conversation) = self.conversations.get(&id).filter(|conversation| conversation.in_flight.is_none())
         else {
             return;
         };
-        let Some(channel) = self.channel_of(conversation) else { return };
-        let zone = channel.time_zone.clone();
-        let words_max = Message::room(channel);
+        let Some(channel) = self.channel_of(conversation).cloned() else { return };
+        let telling = self.telling_of(conversation).unwrap_or_default();
         let reference = self.reference(id, conversation);
         let routing_key = routing_key(id, conversation);
         let Some(conversation) = self.conversations.get_mut(&id) else { return };
-        let digest = std::mem::take(&mut conversation.digest);
-        let (said, covers) = take_words(conversation, &digest, words_max);
+        let mut digest = std::mem::take(&mut conversation.digest);
+        let mut files = std::mem::take(&mut digest.files);
+        let (said, covers) = take_words(conversation, &digest, Message::room(&channel));
         let owed = conversation.owed.take().filter(|_| digest.is_empty());
         conversation.stale_told |= owed == Some(Owed::Stale);
         let reason = reason(conversation, &digest, owed);
-        let digest_urgency = digest.worst_urgency.or(conversation.members.worst_firing()).unwrap_or(Urgency::Normal);
-        let words = match owed {
-            Some(owed) => say_again(conversation, owed, digest.repeats, &zone),
-            None => say(now, conversation, &digest, &said, &zone),
-        };
+        let urgency = digest.worst_urgency.or(conversation.members.worst_firing()).unwrap_or(Urgency::Normal);
+        let scene = Scene { now, conversation, digest: &digest, said: &said, owed, channel: &channel };
+        let told = telling.tell(&scene, &mut files);
         if said.is_empty() {
             conversation.firing_told = conversation.firing();
         }
@@ -344,19 +346,37 @@ impl Lane {
                 external_id: format!("{reference}:{sequence}").into(),
                 reference: reference.into(),
                 routing_key: routing_key.as_str().into(),
-                sender: words.sender.into(),
-                subject: words.subject.into(),
-                body: words.body.into(),
-                colour: words.colour,
-                close: words.close,
+                sender: told.sender.into(),
+                subject: told.subject.into(),
+                body: told.body.into(),
+                colour: told.colour,
+                close: told.close,
+                labels: told.labels,
+                attachments: files.whole,
+                delivered_at: told.delivered_at,
             },
             covers,
             reason,
-            urgency: digest_urgency,
+            urgency,
             since: now,
             doubt: Doubt::None,
             phase: Phase::Waiting { until: now },
         });
+        let route = RoutingKey::route(routing_key.as_str()).unwrap_or_default();
+        self.note_faults(route, told.faults, effects);
+    }
+
+    /// A template that fails loses nothing: people read the default words. Operators hear of it.
+    fn note_faults(&mut self, route: &str, faults: Vec<TemplateFault>, effects: &mut Effects) {
+        self.tally.template_faults += faults.len() as u64;
+        for (key, error) in faults {
+            effects.note(Notice::TemplateFailed { route: route.into(), key, error, count: 1 });
+        }
+    }
+
+    pub(super) fn telling_of(&self, conversation: &Conversation) -> Option<Arc<Telling>> {
+        let Subject::Route { route, .. } = &conversation.subject else { return None };
+        self.policy.routes.get(route).map(|route| Arc::clone(&route.telling))
     }
 
     fn reference(&self, id: Fingerprint, conversation: &Conversation) -> String {
@@ -440,7 +460,7 @@ pub(super) mod tests_support {
     use jiff::tz::TimeZone;
 
     use crate::lane::policy::ChannelPolicy;
-    use crate::missive::{Channel, ChannelType, Contact};
+    use crate::missive::{Channel, ChannelType, Contact, Mail};
 
     pub fn channel(new_conversations: usize, new_conversations_critical: usize, window: Duration) -> ChannelPolicy {
         ChannelPolicy {
@@ -453,6 +473,8 @@ pub(super) mod tests_support {
                 team: None,
                 body_chars_max: 8_000,
                 time_zone: TimeZone::UTC,
+                account_key: "account".into(),
+                mail: Mail::default(),
             },
             new_conversations,
             new_conversations_critical,

@@ -3,13 +3,14 @@
 //! Keys are `<lane>/c/<conversation>`, `<lane>/i/<window>/<slice>/<chunk>`, `<lane>/marks`, `<lane>/history`
 //! and `<lane>/channels`; values begin
 //! with a version byte, then postcard. Version [`VERSION`] is written and read; anything else is refused by name, and the
-//! partition with it. Marks have a version of their own, [`MARKS_VERSION`], and are read in the one before it as well. A record
-//! without a value is a tombstone.
+//! partition with it. Marks and conversations have versions of their own, [`MARKS_VERSION`] and [`CONVERSATION_VERSION`], and
+//! are read in the ones before as well. A record without a value is a tombstone.
 
 use serde::de::DeserializeOwned;
 use thiserror::Error;
 
 use super::answers::quiet_at;
+use super::before::ConversationBefore;
 use super::books::Books;
 use super::conversation::{Conversation, Phase};
 use super::dedupe::ChunkKey;
@@ -24,6 +25,10 @@ pub const VERSION: u8 = 1;
 /// The version of marks that is written: 2 knows the ids of topics.
 pub const MARKS_VERSION: u8 = 2;
 const MARKS_VERSION_BEFORE: u8 = 1;
+
+/// The version of conversations that is written: 2 knows files, labels and what templates name.
+pub const CONVERSATION_VERSION: u8 = 2;
+const CONVERSATION_VERSION_BEFORE: u8 = 1;
 
 /// Names one record of a lane.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -84,7 +89,10 @@ impl Lane {
     /// The value of a dirty record; `None` is a tombstone.
     pub fn record(&self, key: StateKey) -> Option<Vec<u8>> {
         match key {
-            StateKey::Conversation(id) => self.conversations.get(&id).map(write),
+            StateKey::Conversation(id) => {
+                let known = self.conversations.get(&id);
+                known.map(|conversation| write_as(CONVERSATION_VERSION, conversation))
+            }
             StateKey::Identities(chunk) => self.dedupe.chunk(chunk).map(write),
             StateKey::Marks => Some(write_as(MARKS_VERSION, &self.marks.stored())),
             StateKey::History => Some(write(&(self.pacing.history(), self.waits_until()))),
@@ -98,7 +106,7 @@ impl Lane {
         let name = || key.topic_key(self.name());
         match key {
             StateKey::Conversation(id) => {
-                let conversation: Conversation = read(value, name)?;
+                let conversation = read_conversation(value, name)?;
                 self.conversations.insert(id, conversation);
             }
             StateKey::Identities(chunk) => {
@@ -159,6 +167,15 @@ fn read_marks(bytes: &[u8], key: impl Fn() -> String) -> Result<Marks, StateErro
             Ok(Marks::restore_before(before))
         }
         _ => read_as::<StoredMarks>(MARKS_VERSION, bytes, key).map(Marks::restore),
+    }
+}
+
+fn read_conversation(bytes: &[u8], key: impl Fn() -> String) -> Result<Conversation, StateError> {
+    match bytes {
+        [CONVERSATION_VERSION_BEFORE, ..] => {
+            read_as::<ConversationBefore>(CONVERSATION_VERSION_BEFORE, bytes, key).map(Into::into)
+        }
+        _ => read_as(CONVERSATION_VERSION, bytes, key),
     }
 }
 

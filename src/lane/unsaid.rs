@@ -150,5 +150,8 @@ fn line(conversation: &Conversation, entity: Fingerprint, at: Timestamp) -> Opti
         text: "".into(),
         link: "".into(),
         since: at,
+        runbook: "".into(),
+        silence: "".into(),
+        named: Vec::new(),
     })
 }

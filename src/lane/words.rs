@@ -1,14 +1,15 @@
 //! How messages read: the first line stands alone (it is the notification on a locked phone); short, scannable, truthful.
 //!
-//! Plain text for text channels. Control characters of events become spaces; people's own words keep their line breaks.
+//! What is said is a [`Page`], which becomes text or markup as its channel shows it. Control characters of events become
+//! spaces; people's own words keep their line breaks.
 
-use std::fmt::Write as _;
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
 
 use super::conversation::{Conversation, Owed, Said};
 use super::digest::{Digest, Line, News};
+use super::page::{Link, Page, Row};
 use crate::event::{Kind, Timestamp, Urgency};
 use crate::missive::Colour;
 
@@ -17,7 +18,7 @@ use crate::missive::Colour;
 pub struct Words {
     pub subject: String,
     pub sender: String,
-    pub body: String,
+    pub page: Page,
     pub colour: Option<Colour>,
     /// All is over.
     pub close: bool,
@@ -43,45 +44,48 @@ pub fn say_again(conversation: &Conversation, owed: Owed, repeats: u32, zone: &T
     let title = clean(&conversation.title);
     let firing = count(conversation.firing());
     let worst = conversation.members.worst_firing().unwrap_or(Urgency::Normal);
-    let mut body = match owed {
-        Owed::Repeat => format!("{} Still firing: {title} ({firing})", mark(News::Firing, worst)),
+    let mut page = match owed {
+        Owed::Repeat => Page::of(format!("{} Still firing: {title} ({firing})", mark(News::Firing, worst))),
         Owed::Stale => {
             let heard = local(conversation.last_heard, zone);
-            format!("⚪ Nothing heard since {heard}: {title}, {firing} firing then\nNot resolved, as far as is known.")
+            Page::of(format!("⚪ Nothing heard since {heard}: {title}, {firing} firing then"))
         }
     };
-    if repeats > 0 {
-        let _ = write!(body, "\n{} since the last message", of(repeats, "repeat"));
+    if owed == Owed::Stale {
+        page.line("Not resolved, as far as is known.");
     }
-    Words { sender: title.clone(), subject: title, body, colour: Some(Colour::Warning), close: false }
+    if repeats > 0 {
+        page.line(format!("{} since the last message", of(repeats, "repeat")));
+    }
+    Words { sender: title.clone(), subject: title, page, colour: Some(Colour::Warning), close: false }
 }
 
 fn alert(now: Timestamp, conversation: &Conversation, digest: &Digest, zone: &TimeZone) -> Words {
     let counts = &digest.counts;
     let firing = conversation.firing().max(u32::from(counts.firing > counts.resolved.saturating_add(counts.gone)));
     let worst = conversation.members.worst_firing().or(digest.worst_urgency).unwrap_or(Urgency::Normal);
-    let only = lines(digest).next().filter(|_| counts.total() == 1);
-    let mut body = match only {
-        Some(line) => single(line),
+    let only = digest.lines().next().filter(|_| counts.total() == 1);
+    let mut page = Page::of(match only {
+        Some(line) => row(line).alone(),
         None => headline(conversation, digest, firing, worst),
-    };
+    });
     if firing > 0
         && let Some(first) = digest.first
     {
         let since = only.map_or(first, |line| line.since);
-        let _ = write!(body, "\n{} firing since {}", count(firing), local(since, zone));
+        page.line(format!("{} firing since {}", count(firing), local(since, zone)));
     }
     match only {
-        Some(line) => link(&mut body, line),
+        Some(line) => page.links(links(line)),
         None => {
-            let _ = match severities(digest) {
-                none if none.is_empty() => write!(body, "\n{}", span(digest, zone)),
-                severities => write!(body, "\n{severities} · {}", span(digest, zone)),
-            };
-            listed(&mut body, digest);
+            page.line(match severities(digest) {
+                none if none.is_empty() => span(digest, zone),
+                severities => format!("{severities} · {}", span(digest, zone)),
+            });
+            listed(&mut page, digest);
         }
     }
-    trailer(&mut body, now, digest);
+    trailer(&mut page, now, digest);
     let gone = conversation.members.gone();
     let colour = match (firing, worst) {
         (0, _) if gone == 0 => Colour::Good,
@@ -89,7 +93,7 @@ fn alert(now: Timestamp, conversation: &Conversation, digest: &Digest, zone: &Ti
         (_, Urgency::Critical | Urgency::Normal | Urgency::Low) => Colour::Warning,
     };
     let title = clean(&conversation.title);
-    Words { sender: title.clone(), subject: title, body, colour: Some(colour), close: firing == 0 && gone == 0 }
+    Words { sender: title.clone(), subject: title, page, colour: Some(colour), close: firing == 0 && gone == 0 }
 }
 
 fn headline(conversation: &Conversation, digest: &Digest, firing: u32, worst: Urgency) -> String {
@@ -118,39 +122,39 @@ fn headline(conversation: &Conversation, digest: &Digest, firing: u32, worst: Ur
 
 fn record(now: Timestamp, conversation: &Conversation, digest: &Digest, zone: &TimeZone) -> Words {
     let title = clean(&conversation.title);
-    let only = lines(digest).next().filter(|_| digest.counts.total() == 1);
-    let mut body = match only {
-        Some(line) => plain(line),
+    let only = digest.lines().next().filter(|_| digest.counts.total() == 1);
+    let mut page = Page::of(match only {
+        Some(line) => Row { state: String::new(), ..row(line) }.alone(),
         None => format!("{} to {title}, {}", of(digest.counts.total(), "change"), span(digest, zone)),
-    };
+    });
     match only {
-        Some(line) => link(&mut body, line),
-        None => listed(&mut body, digest),
+        Some(line) => page.links([Link { name: "", to: clean(&line.link) }]),
+        None => listed(&mut page, digest),
     }
-    trailer(&mut body, now, digest);
-    Words { sender: title.clone(), subject: title, body, colour: None, close: false }
+    trailer(&mut page, now, digest);
+    Words { sender: title.clone(), subject: title, page, colour: None, close: false }
 }
 
 fn thread(conversation: &Conversation, words: &[Said]) -> Words {
     let title = clean(&conversation.title);
     let first = words.first().map_or("", |said| &*said.author);
     let one_author = words.iter().all(|said| &*said.author == first);
-    let body = words.iter().map(|said| {
-        if one_author { verbatim(&said.text) } else { format!("{}: {}", clean(&said.author), verbatim(&said.text)) }
-    });
-    let body = body.collect::<Vec<_>>().join("\n\n");
+    let mut page = Page::default();
+    for said in words {
+        page.said((!one_author).then(|| clean(&said.author)), verbatim(&said.text));
+    }
     let sender = if one_author && !first.is_empty() { clean(first) } else { title.clone() };
-    Words { sender, subject: title, body, colour: None, close: false }
+    Words { sender, subject: title, page, colour: None, close: false }
 }
 
 fn roll_up(digest: &Digest, zone: &TimeZone) -> Words {
     let counts = &digest.counts;
-    let mut body = format!(
+    let mut page = Page::of(format!(
         "⚠️ Storm: {} in {}, {}",
         of(counts.total(), "change"),
         of(digest.conversations, "conversation"),
         span(digest, zone)
-    );
+    ));
     let kinds = [
         (counts.firing, "firing"),
         (counts.resolved, "resolved"),
@@ -160,36 +164,29 @@ fn roll_up(digest: &Digest, zone: &TimeZone) -> Words {
     ];
     let told = kinds.into_iter().filter(|(number, _)| *number > 0);
     let told = told.map(|(number, what)| format!("{} {what}", count(number))).collect::<Vec<_>>().join(", ");
-    let _ = write!(body, "\n{told}");
-    let severities = severities(digest);
-    if !severities.is_empty() {
-        let _ = write!(body, "; {severities}");
-    }
-    listed(&mut body, digest);
-    uncounted(&mut body, digest);
-    body.push_str("\nReplies reach nobody.");
+    page.line(match severities(digest) {
+        none if none.is_empty() => told,
+        severities => format!("{told}; {severities}"),
+    });
+    listed(&mut page, digest);
+    uncounted(&mut page, digest);
+    page.line("Replies reach nobody.");
     let colour = if counts.critical() > 0 { Colour::Danger } else { Colour::Warning };
-    Words { subject: "Storm".to_owned(), sender: "missived".to_owned(), body, colour: Some(colour), close: false }
+    Words { subject: "Storm".to_owned(), sender: "missived".to_owned(), page, colour: Some(colour), close: false }
 }
 
-fn lines(digest: &Digest) -> impl Iterator<Item = &Line> {
-    digest.worst.iter().chain(&digest.newest)
-}
-
-fn listed(body: &mut String, digest: &Digest) {
-    for line in lines(digest) {
-        let _ = write!(body, "\n{}", single(line));
-    }
+fn listed(page: &mut Page, digest: &Digest) {
+    page.rows(digest.lines().map(row));
     if digest.unnamed() > 0 {
-        let _ = write!(body, "\nand {} more", count(digest.unnamed()));
+        page.line(format!("and {} more", count(digest.unnamed())));
     }
 }
 
-fn trailer(body: &mut String, now: Timestamp, digest: &Digest) {
-    uncounted(body, digest);
+fn trailer(page: &mut Page, now: Timestamp, digest: &Digest) {
+    uncounted(page, digest);
     let waited = digest.waiting_since.map_or(Duration::ZERO, |since| now.since(since));
     if waited >= Duration::from_secs(30) {
-        let _ = write!(body, "\noldest line waited {} s", count(u32::try_from(waited.as_secs()).unwrap_or(u32::MAX)));
+        page.line(format!("oldest line waited {} s", count(u32::try_from(waited.as_secs()).unwrap_or(u32::MAX))));
     }
 }
 
@@ -201,45 +198,34 @@ fn severities(digest: &Digest) -> String {
 }
 
 /// What is no news, as numbers.
-fn uncounted(body: &mut String, digest: &Digest) {
+fn uncounted(page: &mut Page, digest: &Digest) {
     if digest.repeats > 0 {
-        let _ = write!(body, "\n{} not shown", of(digest.repeats, "repeat"));
+        page.line(format!("{} not shown", of(digest.repeats, "repeat")));
     }
     if digest.flaps > 0 {
-        let _ = write!(body, "\n{} while flapping not shown", of(digest.flaps, "change"));
+        page.line(format!("{} while flapping not shown", of(digest.flaps, "change")));
     }
 }
 
-fn link(body: &mut String, line: &Line) {
-    if !line.link.is_empty() {
-        let _ = write!(body, "\n{}", clean(&line.link));
-    }
+fn links(line: &Line) -> [Link; 3] {
+    [("Graph", &line.link), ("Runbook", &line.runbook), ("Silence", &line.silence)]
+        .map(|(name, to)| Link { name, to: clean(to) })
 }
 
-fn single(line: &Line) -> String {
-    let said = plain(line);
-    match line.news {
-        News::Firing => format!("{} {}", mark(line.news, line.urgency), with_severity(line, &said)),
-        News::Resolved => format!("🟢 resolved: {said}"),
-        News::Gone => format!("⚪ no longer reported, not resolved as far as is known: {said}"),
-        News::Flapping => format!("🔁 flapping: {said}"),
-        News::Changed | News::Said => format!("• {said}"),
-    }
+/// A line as it is told.
+fn row(line: &Line) -> Row {
+    let state = match line.news {
+        News::Firing if line.severity.is_empty() => mark(line.news, line.urgency).to_owned(),
+        News::Firing => format!("{} {}", mark(line.news, line.urgency), clean(&line.severity).to_uppercase()),
+        News::Resolved => "🟢 resolved:".to_owned(),
+        News::Gone => "⚪ no longer reported, not resolved as far as is known:".to_owned(),
+        News::Flapping => "🔁 flapping:".to_owned(),
+        News::Changed | News::Said => "•".to_owned(),
+    };
+    Row { state, title: clean(&line.title), text: clean(&line.text), link: clean(&line.link) }
 }
 
-fn with_severity(line: &Line, said: &str) -> String {
-    if line.severity.is_empty() { said.to_owned() } else { format!("{} {said}", clean(&line.severity).to_uppercase()) }
-}
-
-fn plain(line: &Line) -> String {
-    match (line.title.is_empty(), line.text.is_empty()) {
-        (_, true) => clean(&line.title),
-        (true, false) => clean(&line.text),
-        (false, false) => format!("{}: {}", clean(&line.title), clean(&line.text)),
-    }
-}
-
-const fn mark(news: News, urgency: Urgency) -> &'static str {
+pub(super) const fn mark(news: News, urgency: Urgency) -> &'static str {
     match (news, urgency) {
         (News::Resolved, _) => "🟢",
         (News::Gone, _) => "⚪",
@@ -250,12 +236,12 @@ const fn mark(news: News, urgency: Urgency) -> &'static str {
 }
 
 /// One line of text: control characters, line ends and the marks that turn text around become spaces.
-fn clean(text: &str) -> String {
+pub(super) fn clean(text: &str) -> String {
     text.chars().map(|c| if c.is_control() || is_bidi(c) { ' ' } else { c }).collect()
 }
 
 /// People's words: line ends stay.
-fn verbatim(text: &str) -> String {
+pub(super) fn verbatim(text: &str) -> String {
     text.chars().map(|c| if (c.is_control() && c != '\n' && c != '\t') || is_bidi(c) { ' ' } else { c }).collect()
 }
 
@@ -263,7 +249,7 @@ const fn is_bidi(c: char) -> bool {
     matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
-fn local(at: Timestamp, zone: &TimeZone) -> String {
+pub(super) fn local(at: Timestamp, zone: &TimeZone) -> String {
     format_in(at, zone, "%a %d %b %H:%M %Z (%:z)")
 }
 
@@ -273,7 +259,7 @@ fn span(digest: &Digest, zone: &TimeZone) -> String {
     format!("{}–{}", format_in(first, zone, "%H:%M"), format_in(last, zone, "%H:%M %Z"))
 }
 
-fn format_in(at: Timestamp, zone: &TimeZone, format: &str) -> String {
+pub(super) fn format_in(at: Timestamp, zone: &TimeZone, format: &str) -> String {
     let millis = i64::try_from(at.as_millis()).unwrap_or(i64::MAX);
     let Ok(instant) = jiff::Timestamp::from_millisecond(millis) else { return "an impossible time".to_owned() };
     instant.to_zoned(zone.clone()).strftime(format).to_string()
@@ -323,6 +309,9 @@ mod tests {
             text: "5xx 12%\nlimit 1%".into(),
             link: "https://prom/graph".into(),
             since: AT,
+            runbook: "".into(),
+            silence: "https://am/silence".into(),
+            named: Vec::new(),
         }
     }
 
@@ -368,8 +357,8 @@ mod tests {
         firing(&mut conversation, 1..2);
         let words = said(&conversation, &digest([line(1, News::Firing, Urgency::Critical)]));
         assert_eq!(
-            words.body,
-            "🔴 CRITICAL High5xx pod=pay-1: 5xx 12% limit 1%\n1 firing since Sun 22 Nov 04:12 CET (+01:00)\nhttps://prom/graph"
+            words.page.text(),
+            "🔴 CRITICAL High5xx pod=pay-1: 5xx 12% limit 1%\n1 firing since Sun 22 Nov 04:12 CET (+01:00)\nGraph https://prom/graph\nSilence https://am/silence"
         );
         assert_eq!((words.colour, words.close), (Some(Colour::Danger), false));
     }
@@ -381,7 +370,7 @@ mod tests {
         conversation.firing_told = 56;
         let mut digest = digest((1..=1_300).map(|entity| line(entity, News::Firing, Urgency::Critical)));
         digest.repeats = 1_204;
-        let body = said(&conversation, &digest).body;
+        let body = said(&conversation, &digest).page.text();
         assert!(body.starts_with("🔴 1,300 firing (was 56): payments, +1,300 new, 1,300 critical\n"), "{body}");
         assert!(body.contains("\nand 1,296 more\n1,204 repeats not shown"), "{body}");
         assert!(body.contains("\n1,300 critical · 04:12–04:12 CET\n"), "how urgent, and from when to when: {body}");
@@ -393,7 +382,7 @@ mod tests {
             &conversation(Kind::Alert),
             &digest((1..=2).map(|entity| line(entity, News::Resolved, Urgency::Normal))),
         );
-        assert!(words.body.starts_with("🟢 All resolved: payments (2 resolved)\n"), "{}", words.body);
+        assert!(words.page.text().starts_with("🟢 All resolved: payments (2 resolved)\n"), "{}", words.page.text());
         assert_eq!((words.colour, words.close), (Some(Colour::Good), true));
     }
 
@@ -406,9 +395,9 @@ mod tests {
         }
         let words = said(&conversation, &digest((1..3).map(|entity| line(entity, News::Gone, Urgency::Normal))));
         assert!(
-            words.body.starts_with("⚪ Nothing fires any more: payments (2 no longer reported)\n"),
+            words.page.text().starts_with("⚪ Nothing fires any more: payments (2 no longer reported)\n"),
             "{}",
-            words.body
+            words.page.text()
         );
         assert_eq!((words.colour, words.close), (Some(Colour::Warning), false));
     }
@@ -417,7 +406,7 @@ mod tests {
     fn numbers_of_one_are_singular() {
         let mut digest = digest([line(1, News::Firing, Urgency::Critical)]);
         (digest.repeats, digest.flaps) = (1, 2);
-        let body = said(&conversation(Kind::Alert), &digest).body;
+        let body = said(&conversation(Kind::Alert), &digest).page.text();
         assert!(body.ends_with("\n1 repeat not shown\n2 changes while flapping not shown"), "{body}");
     }
 
@@ -427,9 +416,9 @@ mod tests {
         let said = [("Ann", "hello\nthere"), ("Bob", "hi")]
             .map(|(author, text)| Said { author: author.into(), text: text.into() });
         let both = say(AT, &conversation(Kind::Thread), &Digest::default(), &said, &zone);
-        assert_eq!(both.body, "Ann: hello\nthere\n\nBob: hi");
+        assert_eq!(both.page.text(), "Ann: hello\nthere\n\nBob: hi");
         let one = say(AT, &conversation(Kind::Thread), &Digest::default(), &said[..1], &zone);
-        assert_eq!((one.body.as_str(), one.sender.as_str()), ("hello\nthere", "Ann"));
+        assert_eq!((&*one.page.text(), one.sender.as_str()), ("hello\nthere", "Ann"));
     }
 
     #[test]
@@ -437,7 +426,7 @@ mod tests {
         let rollup = Conversation::new(AT, Subject::RollUp { channel: "ops".into() }, "Storm");
         let mut digest = digest((1..=3_412).map(|entity| line(entity, News::Firing, Urgency::Normal)));
         digest.conversations = 700;
-        let body = said(&rollup, &digest).body;
+        let body = said(&rollup, &digest).page.text();
         assert!(body.starts_with("⚠️ Storm: 3,412 changes in 700 conversations, 04:12–04:12 CET\n"), "{body}");
         assert!(body.ends_with("\nand 3,408 more\nReplies reach nobody."), "{body}");
     }

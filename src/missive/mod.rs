@@ -4,6 +4,7 @@
 
 pub mod answer;
 mod body;
+pub mod markup;
 mod routing_key;
 
 use jiff::tz::TimeZone;
@@ -11,7 +12,8 @@ use serde::Deserialize;
 use uuid::Uuid;
 
 pub use answer::{Addressed, Answer, Verdict};
-pub use body::{Colour, MESSAGES_PATH, Message, Repeat, messages_of};
+pub use body::{Attachment, Colour, Content, MESSAGES_PATH, Message, NoColour, Posting, Repeat};
+pub use body::{cut_with, messages_of, with_note};
 pub use routing_key::RoutingKey;
 
 /// What a channel shows, fixed in Missive when it is created.
@@ -21,6 +23,25 @@ pub enum ChannelType {
     Text,
     Html,
     Email,
+}
+
+impl ChannelType {
+    /// Whether a message can be found again by its `external_id`: emails have none.
+    pub const fn has_external_id(self) -> bool {
+        match self {
+            Self::Text | Self::Html => true,
+            Self::Email => false,
+        }
+    }
+}
+
+/// What only emails have.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Mail {
+    /// The address that messages are from.
+    pub from: Box<str>,
+    pub cc: Box<[Contact]>,
+    pub bcc: Box<[Contact]>,
 }
 
 /// A person or system as a channel names it. For `email`, `id` is the address.
@@ -36,11 +57,14 @@ pub struct Contact {
 pub struct Channel {
     /// Its key in the config; part of metrics labels and references.
     pub name: Box<str>,
-    /// The channel's id in Missive, sent as `account`.
+    /// The channel's id in Missive.
     pub account: Uuid,
+    /// What that id is sent as: `account`, as far as is known.
+    pub account_key: Box<str>,
     pub kind: ChannelType,
     /// Whom messages are addressed to (`to_fields`).
     pub recipient: Contact,
+    pub mail: Mail,
     pub organization: Option<Uuid>,
     pub team: Option<Uuid>,
     /// The longest body in characters; longer ones are cut and say so.

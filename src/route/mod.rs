@@ -4,6 +4,7 @@
 //! if it says so, the event goes on to the rules behind it. A rule for leftovers takes what no other took. Matching allocates
 //! nothing, and rules that ask for the field that the rule before them asked for don't look it up again.
 
+mod carries;
 mod condition;
 mod reach;
 
@@ -13,6 +14,7 @@ use crate::event::{
     Event, Facts, Field, Fingerprint, Format, Found, Handling, HashKey, Observation, Position, Timestamp, Urgency,
 };
 
+pub use carries::{Address, AddressPart, Carries, FIELDS_MAX, FileAt, FileName, Rewrite, Whole, base64_len};
 pub use condition::{Condition, Glob, Pattern, Range, Test};
 pub use reach::{Never, unreachable};
 
@@ -57,6 +59,8 @@ pub struct Rule {
     pub urgency: Option<Urgency>,
     pub after: After,
     pub takes: Takes,
+    /// What it adds to what is news.
+    pub carries: Carries,
 }
 
 /// Where an event goes after a rule has taken it.
@@ -97,7 +101,8 @@ impl Rule {
     /// A rule that takes everything.
     pub fn new(name: &str, lane: &str) -> Self {
         let (name, lane, conditions) = (name.into(), lane.into(), Vec::new());
-        Self { name, lane, conditions, urgency: None, after: After::Stop, takes: Takes::Matching }
+        let (urgency, after, takes) = (None, After::Stop, Takes::Matching);
+        Self { name, lane, conditions, urgency, after, takes, carries: Carries::default() }
     }
 
     /// Computed once per rule.
@@ -125,6 +130,11 @@ impl Rule {
             conversation: event.conversation.clone(),
             facts: Facts::default(),
         }
+    }
+
+    /// Adds to an observation of `event` what is needed only if it is told.
+    pub fn furnish<'a>(&'a self, event: &Event<'a>, observation: &mut Observation<'a>) {
+        self.carries.furnish(event, &mut observation.facts);
     }
 }
 

@@ -11,6 +11,7 @@ mod names;
 mod past;
 pub mod process;
 pub mod sources;
+pub mod words;
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};

@@ -59,6 +59,11 @@ pub(super) fn describe() {
     );
     describe_gauge!("missived_budget_left", Unit::Count, "Requests that Missive's limits leave now, by window");
     describe_gauge!("missived_requests_in_progress", Unit::Count, "Requests to Missive under way");
+    describe_counter!(
+        "missived_template_faults_total",
+        Unit::Count,
+        "Templates that failed; the default words were sent instead"
+    );
     describe_gauge!("missived_conversations", Unit::Count, "Conversations kept");
     describe_gauge!("missived_dedupe_keys", Unit::Count, "Identities remembered");
     describe_counter!(
@@ -104,6 +109,7 @@ pub(super) fn lane(now: Timestamp, name: &str, report: &LaneReport, messages: &B
     counter!("missived_observations_read_again_total", "lane" => lane()).absolute(report.tally.read_again);
     counter!("missived_partitions_folded_anew_total", "lane" => lane()).absolute(report.tally.partitions_recreated);
     counter!("missived_deliveries_replayed_total", "lane" => lane()).absolute(report.tally.returned);
+    counter!("missived_template_faults_total", "lane" => lane()).absolute(report.tally.template_faults);
     gauge!("missived_budget_left", "lane" => lane(), "window" => "60s").set(report.budget.minute as f64);
     gauge!("missived_budget_left", "lane" => lane(), "window" => "900s").set(report.budget.quarter_hour as f64);
     gauge!("missived_requests_in_progress", "lane" => lane()).set(report.in_progress as f64);

@@ -65,5 +65,6 @@ fn sum(past: &Tally, now: &Tally) -> Tally {
         read_again: past.read_again + now.read_again,
         partitions_recreated: past.partitions_recreated + now.partitions_recreated,
         returned: past.returned + now.returned,
+        template_faults: past.template_faults + now.template_faults,
     }
 }

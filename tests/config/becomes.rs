@@ -233,3 +233,59 @@ fn an_unencrypted_url_and_higher_limits_are_for_this_machine_only() {
         LEAST.replace("[missive]\n", "[missive]\nurl = \"http://127.0.0.1:8081\"\nlimits = { concurrent = 50 }\n");
     assert_eq!(working(&text).lanes[0].policy.limits.concurrent, 50);
 }
+
+const WORDS: &str = r#"
+[names]
+labels = { urgent = "66666666-7777-4888-8999-aaaaaaaaaaaa" }
+teams = { ops = "88888888-9999-4aaa-8bbb-cccccccccccc" }
+[links]
+rewrite = { "http://am" = "https://short.example", "http://am:9093" = "https://alerts.example" }
+[sources.words]
+topic = "words"
+format = "alertmanager"
+channel = "ops"
+[sources.words.message]
+title = "{{ fields.site }} {{ fields['/labels/pod'] }}"
+labels = ["urgent"]
+fields = { site = "/labels/site" }
+close = "never"
+[[sources.words.routes]]
+name = "own"
+channel = "ops"
+match = { a = "b" }
+message = { title = "{{ fields.other }}", team = "ops", attach_event = true }
+[[sources.words.routes]]
+name = "same"
+channel = "ops"
+match = { a = "c" }
+"#;
+
+#[test]
+fn a_route_says_in_its_own_words_what_it_says_and_the_rest_in_its_sources() {
+    let organization = "type = \"text\"\norganization = \"22222222-3333-4444-8555-666666666666\"";
+    let config = working(&format!("{}{WORDS}", LEAST.replace("type = \"text\"", organization)));
+    let telling = |route: &str| &config.lanes[0].policy.routes[route].telling;
+    let fields = |route: &str| {
+        let rules = &config.sources[1].rules;
+        let rule = rules.iter().find(|rule| &*rule.name == route).expect(route);
+        rule.carries.fields.iter().map(|(name, at)| format!("{name}={at}")).collect::<Vec<_>>()
+    };
+    assert_eq!(fields("words"), ["/labels/pod=/labels/pod", "site=/labels/site"]);
+    assert_eq!(fields("own"), ["other=other"]);
+    assert_eq!((telling("own").closing, telling("own").labels.len()), (Closing::Never, 1));
+    assert!(telling("own").posting.team.is_some() && telling("same").posting.team.is_none());
+    let carries = &config.sources[1].rules[0].carries;
+    assert_eq!((carries.whole, carries.silencing), (Whole::Enclosed, Silencing::Built));
+    let from: Vec<_> = carries.rewrites.iter().map(|rewrite| &*rewrite.from).collect();
+    assert_eq!(from, ["http://am:9093", "http://am"], "the longest first");
+    assert_eq!(config.names.id(NameOf::Team, "ops"), telling("own").posting.team);
+}
+
+#[test]
+fn words_of_a_source_whose_routes_all_have_their_own_are_known_keys() {
+    let text = LEAST.replace("channel = \"ops\"\n", "message = { title = \"{{ title }}\" }\n");
+    let route = "[[sources.alerts.routes]]\nname = \"r\"\nchannel = \"ops\"\nmessage = { sender = \"x\" }\n";
+    let config = working(&format!("{text}{route}"));
+    let telling = &config.lanes[0].policy.routes["r"].telling;
+    assert!(telling.title.is_some() && telling.sender.is_some());
+}

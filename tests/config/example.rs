@@ -45,7 +45,10 @@ fn flat(prefix: &str, table: &toml::Table) -> Vec<(String, toml::Value)> {
     for (key, value) in table {
         let path = if prefix.is_empty() { key.clone() } else { format!("{prefix}.{key}") };
         all.push((path.clone(), value.clone()));
-        if path == "kafka.librdkafka" || key == "match" || key == "words" {
+        // A route's message has the keys of its source's.
+        let told = key == "message" && path.contains("routes[");
+        let authors = ["match", "words", "fields", "rewrite", "labels", "teams", "people"].contains(&&**key);
+        if path == "kafka.librdkafka" || authors || told {
             continue;
         }
         if let Some(table) = value.as_table() {

@@ -132,10 +132,99 @@ const ROWS: &[(&str, &str, &str, &str)] = &[
          missive.token_file",
     ),
     (
-        "a channel type to come",
-        "\"text\"",
-        "\"html\"",
-        "channels.ops.type: found \"html\", which is not built yet; wanted \"text\"",
+        "an email channel without addresses",
+        "type = \"text\"",
+        "type = \"email\"\nfrom = \"missived@example.com\"",
+        "channels.ops.recipient.address: missing; wanted an address such as \"ops@example.com\"",
+    ),
+    (
+        "an email channel that wants to hear replies",
+        "type = \"text\"",
+        "type = \"email\"\nfrom = \"m@x\"\nrecipient = { address = \"o@x\" }\nhook = { insecure_inline_secrets = [\"hidden\"] }",
+        "channels.ops.hook: found a table; wanted none: Missive sends no webhooks for email channels",
+    ),
+    (
+        "an address on a text channel",
+        "type = \"text\"",
+        "type = \"text\"\nrecipient = { address = \"o@x\" }",
+        "channels.ops.recipient.address: found an address; wanted id, username and name: only email has addresses",
+    ),
+    (
+        "a template that isn't finished",
+        "channel = \"ops\"",
+        "channel = \"ops\"\nmessage = { title = \"{{ title\" }",
+        "sources.alerts.message.title: found \"{{ title\" (line 1: syntax error: unexpected end of input, expected end of \
+         variable block); wanted a template such as \"{{ event.title }}\"",
+    ),
+    (
+        "a filter that there isn't",
+        "channel = \"ops\"",
+        "channel = \"ops\"\nmessage = { body = \"{{ title | uper }}\" }",
+        "sources.alerts.message.body: found \"{{ title | uper }}\" (line 1: unknown filter: filter uper is unknown); wanted a \
+         template such as \"{{ event.title }}\"",
+    ),
+    (
+        "a misspelt name in a template",
+        "channel = \"ops\"",
+        "channel = \"ops\"\nmessage = { sender = \"{{ titel }}\" }",
+        "sources.alerts.message.sender: found \"titel\"; wanted what a template knows: one of \"author\", \"channel\", \
+         \"counts\", \"default\", \"event\", \"fields\", \"firing\", \"first\", \"flaps\", \"key\", \"kind\", \"last\", \"lines\", \
+         \"link\", \"more\", \"repeats\", \"route\", \"said\", \"severity\", \"state\" and 4 more; did you mean \"title\"?",
+    ),
+    (
+        "a label that nobody knows",
+        "type = \"text\"",
+        "type = \"text\"\norganization = \"22222222-3333-4444-8555-666666666666\"\n[names.labels]\n\
+         urgent = \"66666666-7777-4888-8999-aaaaaaaaaaaa\"\n[sources.x]\ntopic = \"x\"\nformat = \"alertmanager\"\nchannel = \"ops\"\n\
+         message = { labels = [\"urgnt\", \"{{ fields.team }}\"] }",
+        "sources.x.message.labels: found \"urgnt\"; wanted an id, or a label from [names.labels]: \"urgent\"; did you mean \
+         \"urgent\"?",
+    ),
+    (
+        "labels without an organization",
+        "channel = \"ops\"",
+        "channel = \"ops\"\nmessage = { labels = [\"66666666-7777-4888-8999-aaaaaaaaaaaa\"] }",
+        "sources.alerts.message.labels: found a list; wanted channels.ops.organization beside it",
+    ),
+    (
+        "a team's inbox without a team",
+        "channel = \"ops\"",
+        "channel = \"ops\"\nmessage = { add_to_team_inbox = true }",
+        "sources.alerts.message.add_to_team_inbox: found true; wanted a team beside it",
+    ),
+    (
+        "a colour that Missive doesn't know",
+        "channel = \"ops\"",
+        "channel = \"ops\"\nmessage = { colours = { critical = \"red\" } }",
+        "sources.alerts.message.colours.critical: found \"red\"; wanted \"good\", \"warning\", \"danger\" or HEX such as \
+         \"#c0ffee\"",
+    ),
+    (
+        "an address that isn't one",
+        "channel = \"ops\"",
+        "channel = \"ops\"\nmessage = { link = \"crm/{/id}\" }",
+        "sources.alerts.message.link: found \"crm/{/id}\"; wanted an address with fields in braces such as \
+         \"https://crm.example.com/deals/{/deal/id}\"",
+    ),
+    (
+        "an address that people can't open",
+        "[channels.ops]",
+        "[links]\nrewrite = { \"http://am:9093\" = \"http://alerts\" }\n[channels.ops]",
+        "links.rewrite.\"http://am:9093\": found \"http://alerts\"; wanted the beginning of an https:// address that people can \
+         open",
+    ),
+    (
+        "files that no record has room for",
+        "[channels.ops]",
+        "[lane]\nfiles_bytes_max = \"512KiB\"\n[channels.ops]",
+        "lane.files_bytes_max: found \"512KiB\"; wanted at most a quarter of kafka.topics.message_bytes_max, and room beside a \
+         frame (\"256KiB\")",
+    ),
+    (
+        "a misspelt key in a route's words",
+        "channel = \"ops\"",
+        "channel = \"ops\"\n[[sources.alerts.routes]]\nname = \"r\"\nchannel = \"ops\"\nmessage = { titel = \"x\" }",
+        "sources.alerts.routes[0].message.titel: unknown key; did you mean \"title\"?",
     ),
     (
         "a hook that anybody could use",
@@ -509,7 +598,7 @@ fn six_faults_are_six_each_with_its_line() {
     let expected = [
         "missived.toml:2: kafka.bootsrap: unknown key; did you mean \"bootstrap\"?",
         "missived.toml:6: channels.ops.account: found \"abc\"; wanted a UUID",
-        "missived.toml:8: channels.ops.colour: unknown key; wanted one of \"account\", \"type\"",
+        "missived.toml:8: channels.ops.colour: unknown key; wanted one of \"account\", \"account_key\"",
         "missived.toml:10: sources.alerts.topic: found true; wanted a topic's name",
         "missived.toml:11: sources.alerts.fromat: unknown key; did you mean \"format\"?",
         "missived.toml:12: sources.alerts.channel: found \"opps\"; wanted a channel from [channels]: \"ops\"; did you",

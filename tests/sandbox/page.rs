@@ -93,7 +93,8 @@ async fn the_page_runs_nothing_but_its_own_files_and_is_no_request_to_missive() 
 #[tokio::test]
 async fn other_pages_can_neither_read_nor_press_anything() {
     let sandbox = start(options()).await;
-    let rows: [(&str, &str, &[(&str, &str)], u16, &str); 9] = [
+    type Row<'r> = (&'r str, &'r str, &'r [(&'r str, &'r str)], u16, &'r str);
+    let rows: [Row<'_>; 9] = [
         ("GET", "/", &[("host", "evil.example")], 403, "a name that leads here, for the page"),
         ("GET", "/control/summary", &[("host", "evil.example")], 403, "for the numbers"),
         ("GET", "/control/events", &[("host", "evil.example")], 403, "for what happens"),

@@ -85,6 +85,7 @@ fn bounds(dials: &Dials) -> Bounds {
         digest_lines_max: size(dials.lines_max, 10),
         line_bytes_max: 500,
         thread_bytes_max: size(dials.thread_bytes_max, 256 * 1024),
+        files_bytes_max: 128 * 1024,
     }
 }
 
@@ -99,6 +100,8 @@ fn channel(dials: &Dials, name: &str, account: &str) -> ChannelPolicy {
             team: None,
             body_chars_max: pick(dials.body_cap, &[8_000, 8_000, 400]),
             time_zone: jiff::tz::TimeZone::UTC,
+            account_key: "account".into(),
+            mail: missived::missive::Mail::default(),
         },
         new_conversations: pick(dials.openings, &[10, 2, 1_000]),
         new_conversations_critical: pick(dials.openings / 3, &[20, 20, 2]),
@@ -124,6 +127,7 @@ fn route(dials: &Dials, name: &str, channel: &str, kind: Kind, (wait, interval):
         timing: timing(wait, interval),
         timing_critical: timing(0, interval.min(60)),
         flap: flap(dials),
+        telling: std::sync::Arc::default(),
     }
 }
 

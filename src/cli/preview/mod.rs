@@ -20,6 +20,7 @@ use clap::Args;
 
 use super::EXIT_CONFIG;
 use crate::config::{Config, Environment};
+use crate::event::Timestamp;
 use crate::shell::clock;
 use play::{Preview, Stage};
 
@@ -44,6 +45,9 @@ pub struct PreviewArgs {
     /// Every line of the input is a record
     #[arg(long)]
     pub lines: bool,
+    /// The instant that it is played at, as RFC 3339 has it; now if it isn't given
+    #[arg(long, value_name = "TIME", value_parser = instant)]
+    pub at: Option<Timestamp>,
     /// Write JSON
     #[arg(long)]
     pub json: bool,
@@ -67,6 +71,10 @@ fn header(text: &str) -> Result<(String, String), &'static str> {
     Ok((key.to_owned(), value.to_owned()))
 }
 
+fn instant(text: &str) -> Result<Timestamp, &'static str> {
+    Timestamp::parse_rfc3339(text).ok_or("wanted a time such as 2026-11-22T03:14:00Z")
+}
+
 /// Shows what becomes of a record.
 pub fn run(args: &PreviewArgs) -> ExitCode {
     let config = match Config::load(&args.config, &Environment::of_process()) {
@@ -81,7 +89,7 @@ pub fn run(args: &PreviewArgs) -> ExitCode {
         Ok(input) => input,
         Err(error) => return complain(EXIT_UNREADABLE, &format!("the input can't be read: {error}")),
     };
-    let preview = stage.play(clock::now(), &records(&input, args.lines), &args.headers);
+    let preview = stage.play(args.at.unwrap_or_else(clock::now), &records(&input, args.lines), &args.headers);
     let text = if args.json { json(&preview) } else { table::of(&preview) };
     // Whoever closed our output doesn't want to hear of it.
     let _ = io::stdout().write_all(text.as_bytes());

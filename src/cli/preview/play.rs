@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::config::{Config, Lane as LaneConfig};
 use crate::event::frame::LedgerRecord;
-use crate::event::{Decoder, Event, FrameBuilder, HashKey, Kind, Record, State, Timestamp, Urgency};
+use crate::event::{Decoder, Event, Fingerprint, FrameBuilder, HashKey, Kind, Record, State, Timestamp, Urgency};
 use crate::lane::{Effects, Input, Lane, Policy, Request};
 use crate::missive::RoutingKey;
 use crate::missive::answer::{Answer, Status};
@@ -66,6 +66,9 @@ pub struct Routed {
     pub conversation: String,
     /// What finds its way back with a reply.
     pub routing_key: String,
+    /// The lane's own name of the conversation.
+    #[serde(skip)]
+    id: Fingerprint,
     /// Places in `messages`.
     pub messages: Vec<usize>,
 }
@@ -76,6 +79,9 @@ pub struct Sent {
     pub lane: String,
     /// How long after the records.
     pub after_seconds: u64,
+    #[serde(skip)]
+    conversation: Fingerprint,
+    /// Empty for emails, which have no replies.
     pub routing_key: String,
     pub request: Value,
 }
@@ -125,7 +131,7 @@ impl<'c> Stage<'c> {
         }
         for routed in preview.events.iter_mut().flat_map(|event| &mut event.routes) {
             let told = preview.messages.iter().enumerate();
-            let told = told.filter(|(_, sent)| sent.routing_key == routed.routing_key && sent.lane == routed.lane);
+            let told = told.filter(|(_, sent)| sent.conversation == routed.id && sent.lane == routed.lane);
             routed.messages = told.map(|(place, _)| place).collect();
         }
         preview
@@ -157,7 +163,8 @@ impl<'c> Stage<'c> {
             let rule = &self.source.rules[rule];
             let offset = i64::try_from(place).unwrap_or(i64::MAX);
             let seen = Seen { offset, at: now, old: false, copy };
-            let observation = rule.observe(rule.hash(&KEY), event, seen);
+            let mut observation = rule.observe(rule.hash(&KEY), event, seen);
+            rule.furnish(event, &mut observation);
             frames.entry(rule.lane.clone()).or_default().push(&observation);
             let lane = self.config.lanes.iter().find(|lane| lane.policy.lane == rule.lane);
             let policy = lane.and_then(|lane| lane.policy.routes.get(&rule.name));
@@ -171,6 +178,7 @@ impl<'c> Stage<'c> {
                 class: observation.urgency,
                 conversation: event.conversation.to_string(),
                 routing_key: RoutingKey::new(&rule.name, &event.conversation, &id.to_string()).to_string(),
+                id,
                 messages: Vec::new(),
             });
         }
@@ -210,7 +218,9 @@ fn said(now: Timestamp, config: &LaneConfig, frame: &mut FrameBuilder) -> Vec<Se
         effects.dirty.clear();
         for delivery in std::mem::take(&mut effects.sends) {
             match &delivery.request {
-                Request::Message { body, .. } => sent.push(shown(&config.policy.lane, at.since(now), body)),
+                Request::Message { body, .. } => {
+                    sent.push(shown(&config.policy.lane, at.since(now), delivery.id.conversation, body));
+                }
                 // Nothing is in doubt here.
                 Request::LookUp { .. } => {}
             }
@@ -237,8 +247,8 @@ fn without_storms(mut policy: Policy) -> Policy {
     policy
 }
 
-fn shown(lane: &str, after: Duration, body: &[u8]) -> Sent {
+fn shown(lane: &str, after: Duration, conversation: Fingerprint, body: &[u8]) -> Sent {
     let request: Value = serde_json::from_slice(body).unwrap_or_default();
     let routing_key = request.pointer("/messages/from_field/id").and_then(Value::as_str).unwrap_or_default().to_owned();
-    Sent { lane: lane.to_owned(), after_seconds: after.as_secs(), routing_key, request }
+    Sent { lane: lane.to_owned(), after_seconds: after.as_secs(), conversation, routing_key, request }
 }

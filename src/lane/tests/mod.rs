@@ -6,6 +6,7 @@
 mod answers;
 mod reasons;
 mod sent_again;
+mod telling;
 mod unsaid;
 
 use std::borrow::Cow;
@@ -39,6 +40,7 @@ fn policy() -> Policy {
         timing: timing(5, 60),
         timing_critical: if name == "chatty" { timing(0, 0) } else { timing(0, 60) },
         flap: Flap { changes: 3, window: Duration::from_secs(600) },
+        telling: std::sync::Arc::default(),
     };
     let routes = [
         route("alerts", Kind::Alert),
@@ -72,6 +74,7 @@ fn policy() -> Policy {
             digest_lines_max: 10,
             line_bytes_max: 500,
             thread_bytes_max: 100_000,
+            files_bytes_max: 1_000,
         },
         on_doubt: OnDoubt::Resend,
         channels: HashMap::from([("ops".into(), channel(10, 20, Duration::from_secs(300)))]),

@@ -19,6 +19,9 @@ fn digest(news: &[News]) -> Digest {
             text: "".into(),
             link: "".into(),
             since: AT,
+            runbook: "".into(),
+            silence: "".into(),
+            named: Vec::new(),
         };
         digest.absorb(AT, line, AT, 4);
     }

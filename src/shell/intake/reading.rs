@@ -219,6 +219,7 @@ impl Framing<'_> {
         match self.cache.note(now, &observation) {
             Sent::New => {
                 observation.facts = event.facts();
+                rule.furnish(event, &mut observation);
                 frame.push(&observation);
             }
             Sent::Repeat => frame.drop_duplicate(&rule.name, &observation.conversation, observation.position),

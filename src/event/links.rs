@@ -1,0 +1,135 @@
+//! Where an event can be looked up, beside its own link: what to do about it, and where to silence it.
+//!
+//! Looked up only when an event is told, because it costs an allocation. Nothing here is trusted: an address is bounded by
+//! [`LINK_BYTES_MAX`], holds no white space and begins with `http`; which schemes people get to see is for the route to say.
+
+use std::borrow::Cow;
+use std::fmt::Write as _;
+
+use simd_json::prelude::ValueIntoObject;
+use simd_json::tape::Value;
+
+use super::alertmanager::address;
+use super::json::{Fields, member, string, text};
+
+/// The longest address that is carried on.
+pub const LINK_BYTES_MAX: usize = 1024;
+
+/// Annotations that lead to a runbook, best first.
+const RUNBOOKS: [&str; 2] = ["runbook_url", "runbook"];
+
+/// How a format's events can be silenced.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Silencing {
+    /// They say where, in `silenceURL`.
+    #[default]
+    Said,
+    /// In Alertmanager: at the body's `externalURL`, with the alert's labels as matchers.
+    Built,
+}
+
+/// Where it is written what to do about it; empty if nowhere.
+pub fn runbook<'a>(fields: &Fields<'a>) -> Cow<'a, str> {
+    let common = fields.root.and_then(|root| member(root, "commonAnnotations"));
+    let common = |name| common.and_then(|common| member(common, name)).and_then(string).map(Cow::Borrowed);
+    let found = RUNBOOKS.into_iter().find_map(|name| fields.text(name).or_else(|| common(name)));
+    found.filter(|found| !address(found).is_empty()).unwrap_or_default()
+}
+
+/// Where it can be silenced; empty if nowhere.
+pub fn silence<'a>(fields: &Fields<'a>, silencing: Silencing) -> Cow<'a, str> {
+    match silencing {
+        Silencing::Said => fields.text("silenceURL").filter(|found| !address(found).is_empty()).unwrap_or_default(),
+        Silencing::Built => built(fields).map(Cow::Owned).unwrap_or_default(),
+    }
+}
+
+/// Alertmanager's form for a new silence. One that is too long for all labels is none: fewer would silence more than was meant.
+fn built(fields: &Fields<'_>) -> Option<String> {
+    let external = text(fields.root?, "externalURL").trim_end_matches('/');
+    let labels = member(fields.element?, "labels")?.into_object()?;
+    let mut matchers = String::from("{");
+    for (name, value) in labels.iter() {
+        let value = string(value)?;
+        let comma = if matchers.len() > 1 { "," } else { "" };
+        let _ = write!(matchers, "{comma}{name}={}", Quoted(value));
+        if matchers.len() > LINK_BYTES_MAX {
+            return None;
+        }
+    }
+    matchers.push('}');
+    let link = format!("{external}/#/silences/new?filter={}", encoded(&matchers));
+    Some(link).filter(|link| !address(link).is_empty())
+}
+
+/// A label's value as a matcher writes it.
+struct Quoted<'a>(&'a str);
+
+impl std::fmt::Display for Quoted<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "\"{}\"", self.0.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n"))
+    }
+}
+
+/// Percent-encoded, but for what RFC 3986 reserves for nothing.
+pub fn encoded(text: &str) -> String {
+    let mut encoded = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
+            encoded.push(char::from(byte));
+        } else {
+            let _ = write!(encoded, "%{byte:02X}");
+        }
+    }
+    encoded
+}
+
+/// The event itself as JSON, as its source lets it be seen.
+pub fn json(fields: &Fields<'_>) -> Option<String> {
+    let value: Value<'_, '_> = fields.element.or(fields.root)?;
+    Some(simd_json::prelude::Writable::encode(&value))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Decoder, Format, HashKey, Record};
+    use super::*;
+
+    fn links(external: &str, labels: &str, annotations: &str) -> (String, String) {
+        let payload = format!(
+            r#"{{"groupKey":"g","externalURL":{external:?},"commonAnnotations":{{"runbook":"https://run/common"}},
+                "alerts":[{{"status":"firing","labels":{labels},"annotations":{annotations}}}]}}"#
+        );
+        let mut found = (String::new(), String::new());
+        let look = &mut |event: &super::super::Event<'_>| {
+            found = (runbook(&event.fields).into_owned(), silence(&event.fields, Silencing::Built).into_owned());
+        };
+        let record = Record { payload: Some(payload.as_bytes()), headers: &[] };
+        Decoder::new(HashKey::new([0; 16])).decode(&Format::Alertmanager, record, look).expect("a body");
+        found
+    }
+
+    #[test]
+    fn alertmanagers_silences_are_prepared_with_all_labels_or_not_at_all() {
+        let (_, silence) = links("http://am:9093/", r#"{"alertname":"X","path":"/a \"b\""}"#, "{}");
+        let wanted =
+            "http://am:9093/#/silences/new?filter=%7Balertname%3D%22X%22%2Cpath%3D%22%2Fa%20%5C%22b%5C%22%22%7D";
+        assert_eq!(silence, wanted);
+        let long = format!(r#"{{"alertname":"{}"}}"#, "x".repeat(2 * LINK_BYTES_MAX));
+        assert_eq!(links("http://am:9093", &long, "{}").1, "");
+        assert_eq!(links("javascript:alert(1)//", r#"{"alertname":"X"}"#, "{}").1, "");
+    }
+
+    #[test]
+    fn an_alerts_own_runbook_goes_first_and_must_be_an_address() {
+        let labels = r#"{"alertname":"X"}"#;
+        let rows = [
+            (r#"{"runbook_url":"https://run/own"}"#, "https://run/own"),
+            ("{}", "https://run/common"),
+            (r#"{"runbook_url":"ask Ann"}"#, ""),
+        ];
+        for (annotations, runbook) in rows {
+            assert_eq!(links("http://am", labels, annotations).0, runbook, "{annotations}");
+        }
+    }
+}
