@@ -304,7 +304,8 @@ impl<'p> Owner<'p> {
         let until_commit = self.dirty_since.map_or(SLEEP_MAX, |since| {
             self.linger().saturating_sub(clock::monotonic().saturating_duration_since(since))
         });
-        until_wakeup.min(until_commit).min(SLEEP_MAX)
+        let until_report = if self.unreported { REPORT_INTERVAL } else { SLEEP_MAX };
+        until_wakeup.min(until_commit).min(until_report).min(SLEEP_MAX)
     }
 
     /// Sends and dead letters wait for nothing; other state lingers a little, so that a flood shares transactions.
@@ -398,6 +399,7 @@ impl<'p> Owner<'p> {
             }
         }
         self.unreported = true;
+        self.report_if_due();
     }
 
     fn report_if_due(&mut self) {
