@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use serde_json::{Value, json};
 
 use crate::browser::Page;
+use crate::support::config::Draft;
 use crate::support::daemon;
 use crate::support::http;
 use crate::support::wait::eventually;
@@ -113,6 +114,83 @@ fn nothing_that_a_message_says_can_run_or_call_out() {
     page.assert_quiet();
     step(&format!("{} hostile texts, each in six places, ran nothing and called nobody", CORPUS.len()));
 }
+
+/// The same on its whole way: events that say it, the words that the daemon makes of them, and the page that shows those.
+#[test]
+fn nothing_that_an_event_says_can_run_or_call_out() {
+    let Some(page) = Page::open() else { return };
+    let canary = Canary::listen();
+    let (_sandbox, url) = daemon::sandbox(&[&format!("account={HTML},type=html")]);
+    let address = http::address_of(&url);
+    let messages = told(&url, &canary);
+    assert_eq!(messages.len(), CORPUS.len(), "a message for each");
+    messages.iter().for_each(|message| post(address, &message["request"]["messages"]));
+    page.go(&url);
+    page.until(
+        "all conversations",
+        &format!("document.querySelector('.row')?.getAttribute('aria-setsize') === '{}'", CORPUS.len()),
+    );
+    for place in 1..=CORPUS.len() {
+        let row = format!("document.querySelector('[aria-posinset=\"{place}\"]')");
+        page.eval(&format!("document.getElementById('rows').scrollTop = {}", (place - 1) * 76));
+        page.until("its row", &format!("{row} !== null"));
+        page.eval(&format!("{row}.click()"));
+        page.until("its message", "document.querySelectorAll('.message iframe').length === 1");
+        page.eval(
+            "new Promise((loaded) => {
+                const frame = document.querySelector('.message iframe');
+                frame.loading = 'eager';
+                frame.addEventListener('load', loaded);
+                frame.src = frame.src;
+            }).then(() => true)",
+        );
+        page.press("Escape", 0);
+    }
+    assert_eq!(page.eval("window.marked ?? null"), Value::Null, "the page was reached");
+    assert_eq!(canary.calls(), 0, "the canary was called");
+    page.assert_quiet();
+    step(&format!("{} hostile events, told in HTML, ran nothing and called nobody", CORPUS.len()));
+}
+
+/// What the daemon says of one alert an entry, in which all that a stranger chooses is that entry.
+fn told(url: &str, canary: &Canary) -> Vec<Value> {
+    let config = Draft::new("127.0.0.1:1", url).toml(&CONFIG.replace("HTML", HTML));
+    let records = CORPUS.iter().enumerate().map(|(number, entry)| {
+        let hostile = canary.armed(entry);
+        let alert = json!({
+            "status": "firing", "startsAt": "2026-11-22T03:12:00Z", "fingerprint": hostile, "generatorURL": hostile,
+            "labels": {"alertname": hostile, "severity": hostile, "pod": hostile},
+            "annotations": {"summary": hostile, "runbook_url": hostile},
+        });
+        let group = format!("{number}{hostile}");
+        json!({"groupKey": group, "groupLabels": {"alertname": hostile}, "externalURL": hostile, "alerts": [alert]})
+    });
+    let lines: Vec<String> = records.map(|record| record.to_string()).collect();
+    let file = config.path().with_file_name("records");
+    std::fs::write(&file, lines.join("\n")).expect("the records are written");
+    let path = |path: &std::path::Path| path.to_str().expect("UTF-8").to_owned();
+    let (config, file) = (path(config.path()), path(&file));
+    let told = daemon::finish(&["preview", "--config", &config, "--topic", "alerts", "--lines", "--json", &file]);
+    let mut told: Value = serde_json::from_str(&told.stdout).unwrap_or_else(|error| panic!("{error}: {told:?}"));
+    let Value::Array(messages) = told["messages"].take() else { panic!("messages") };
+    messages
+}
+
+const CONFIG: &str = r#"
+[kafka]
+bootstrap = "{bootstrap}"
+namespace = "{namespace}"
+[missive]
+url = "{missive_url}"
+token_file = "{dir}/token"
+[channels.page]
+account = "HTML"
+type = "html"
+[sources.alerts]
+topic = "alerts"
+format = "alertmanager"
+channel = "page"
+"#;
 
 /// One entry into everything that strangers write.
 fn fill(address: SocketAddr, number: usize, hostile: &str) {

@@ -106,7 +106,8 @@ fn a_thousand_conversations_are_a_few_rows_and_nothing_moves_that_is_not_new() {
 fn held(page: &Page, poster: &mut Poster) {
     page.eval("document.getElementById('rows').scrollTop = 5000");
     let seen = "[...document.querySelectorAll('.row')].map((row) => row.id + row.style.transform).sort().join()";
-    let before = page.until("rows further down", seen);
+    page.until("rows further down", "!document.querySelector('[aria-posinset=\"1\"]')");
+    let before = page.eval(seen);
     poster.send(2_000..2_000 + BATCH, 1_200);
     page.until("a word about what is new", "!document.getElementById('newer').hidden");
     assert_eq!(page.eval(seen), before, "rows moved under the reader");
