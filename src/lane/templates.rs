@@ -2,7 +2,7 @@
 //!
 //! A [`Template`] is kept as text and compiled when it is rendered, which is once a message; nothing is loaded, and a template
 //! sees only the values that it is given. Where those are markup, what strangers wrote is escaped. Fuel bounds both time and
-//! memory of a rendering ([`FUEL`]), [`OUTPUT_BYTES_MAX`] what comes out, [`SOURCE_BYTES_MAX`] what goes in. What stands for
+//! memory of a rendering (`FUEL`), [`OUTPUT_BYTES_MAX`] what comes out, [`SOURCE_BYTES_MAX`] what goes in. What stands for
 //! nothing is empty when it is rendered, and a fault when it is checked: [`Template::parse`] renders a sample once.
 
 use std::collections::BTreeSet;

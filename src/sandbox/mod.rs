@@ -14,9 +14,9 @@
 //!
 //! # The inbox page
 //!
-//! At `/`: what a team would find in Missive, live, with a place to answer and knobs ([`page`]). Nothing of it is fetched
+//! At `/`: what a team would find in Missive, live, with a place to answer and knobs (`page`). Nothing of it is fetched
 //! from another host. It shows the thousand newest conversations and says how many more there are; what a reader hasn't
-//! taken yet is folded into one change a conversation ([`live`]). Other pages can neither read nor press anything ([`gate`]).
+//! taken yet is folded into one change a conversation (`live`). Other pages can neither read nor press anything (`gate`).
 //!
 //! # The control endpoint
 //!
@@ -49,7 +49,7 @@
 //! # Inside
 //!
 //! [`referee`] is a pure state machine over (now, request); [`limits`], [`rules`], [`threads`], [`webhook`], [`ledger`],
-//! [`faults`], [`live`], [`gate`] and [`control`] are its parts and its desk, pure as well. `shell` has the clock, the sockets and the tasks.
+//! [`faults`], `live`, `gate` and [`control`] are its parts and its desk, pure as well. `shell` has the clock, the sockets and the tasks.
 
 pub mod answer;
 pub mod backstage;

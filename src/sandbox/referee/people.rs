@@ -29,7 +29,7 @@ pub struct Reply {
     pub author: Author,
     /// The id of the identity that somebody writes as; the channel's recipient, if nothing else.
     pub alias: Option<String>,
-    /// Whom it goes to instead of the conversation's customer, if anybody; at most [`RECIPIENTS_MAX`].
+    /// Whom it goes to instead of the conversation's customer, if anybody; at most `RECIPIENTS_MAX`.
     pub recipients: Vec<Person>,
     pub signing: Signing,
 }
