@@ -14,25 +14,28 @@
 //! message twice only if it says so, and never after a look-up has found it; nothing that wasn't announced. In the end: no
 //! window ever held too much; each message tells what its conversation had heard and not told, with the right numbers and
 //! names; people's words are there once and in order; all is told soon after all is well, and what is over is forgotten, in
-//! the lane and in Kafka; what a person closed is left alone until there is news.
+//! the lane and in Kafka.
 //!
 //! Tried with faults put in on purpose, 450 seeds each. Found, with how many seeds violate and the first that does: one
-//! request too many in a window 121 · a request counted from its sending 64, 5 · a repeat not counted on its conversation
+//! request too many in a window 146 · a request counted from its sending 64, 5 · a repeat not counted on its conversation
 //! 176 · a duplicate not in the books 321, 4 · send history not restored 58, not written 67, 1 · sent although the
-//! transaction was aborted 69 · the wait that was asked for not restored 13 · an intent to send not written 439, 0 · marks
-//! not written 33, 8 · an answer's state not written 167, 0 · identities not written 39, 17 · a roll-up's state not written
-//! 90, 6 · its counts mixed up 200, 1 · what it takes in lost 142, 1 · a position folded twice 208, 1 · a delivery given up
-//! without its margin 79, 8, or before its time 252, 0 · a predecessor's requests without permits 80, 8 · a repeat that
-//! doesn't say so 153, 4 · sequence numbers from the clock alone 6, 25 · critical news uncounted 203, 5 · an overtaken line
-//! lost 42, 13 · words swapped 108, 5 · a muted conversation that speaks 9, 99 · a late resolve believed 27, 29 · closed
-//! while something fires 287, 1 · a dead letter not written 83, 0 · `Retry-After` not waited for 65, 1 · a breaker that
-//! never opens 16, 6.
+//! transaction was aborted 71 · a late copy that revives what is gone 10 · the wait that was asked for not restored 13 · an
+//! intent to send not written 439, 0 · marks not written 33, 8 · an answer's state not written 167, 0 · identities not
+//! written 39, 17 · a roll-up's state not written 90, 6 · its counts mixed up 200, 1 · what it takes in lost 142, 1 · a
+//! position folded twice 208, 1 · a delivery given up without its margin 79, 8, or before its time 252, 0 · a predecessor's
+//! requests without permits 80, 8 · a repeat that doesn't say so 153, 4 · sequence numbers from the clock alone 6, 25 ·
+//! critical news uncounted 203, 5 · an overtaken line lost 42, 13 · words swapped 108, 5 · a muted conversation that speaks
+//! 9, 99 · a late resolve believed 27, 29 · closed while something fires 287, 1 · a dead letter not written 83, 0 ·
+//! `Retry-After` not waited for 65, 1 · a breaker that never opens 16, 6.
 //!
 //! Not found, rightly: what is rolled up only at its horizon is still told in time. And a successor that doesn't keep the
 //! lane quiet: with a predecessor as bad as it may be (clocks apart by the whole margin, written in the last millisecond,
 //! arriving at the end of the timeout, its commit acknowledged after the next one took over) 278 such requests did no harm
 //! in 1,300 seeds. Whatever it may still send was committed as being sent, so its conversation waits until it is given up,
 //! it holds a permit and occupies the windows. The pause is a second fence, not the one that holds.
+//!
+//! Looked at, but with that fault put in no seed of 450 shows it: that what a person closed is left alone until there is
+//! news (a story in `lane/tests` does).
 //!
 //! Not looked at: which lines are the worst, prose, the number in "(was 3)", verdicts on alerts that flap within short
 //! windows (only their sums), what a wall clock that leaps forward by more than the margin does to windows, permits and
