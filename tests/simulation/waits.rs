@@ -2,8 +2,8 @@
 //!
 //! Nothing may stay untold longer than its class's horizon while Missive answers. The clock of a wait starts anew whenever
 //! something stands in the way: an outage and the backoff after it, a `Retry-After`, a halt, no budget, a slow or failed
-//! commit, a change of owner. What waits then is only compared in scenarios with one urgency, because a digest tells how long
-//! it has waited and how urgent it is, but not which of its news is which.
+//! commit, a change of owner. What waits then is compared with its own horizon in scenarios with one urgency, and elsewhere with
+//! the longest, because a digest tells how long it has waited and how urgent it is, but not which of its news is which.
 
 use missived::lane::Blocked;
 use missived::missive::Answer;
@@ -49,16 +49,19 @@ impl World {
             return Ok(());
         }
         self.sampled_at = self.now;
-        // Where urgencies mix, what waits and what is urgent may be different things.
-        if self.scenario.urgency.is_none() {
-            return Ok(());
-        }
         for (urgency, since) in owner.lane().oldest_untold() {
             let since = since.as_millis().saturating_add_signed(-owner.skew);
             let waited = self.now.saturating_sub(since.max(self.excused_until));
-            let longest = self.report.untold_max.entry(urgency).or_default();
-            *longest = waited.max(*longest);
-            if waited > millis(self.scenario.policy.horizons.of(urgency)) + 2 * SECOND {
+            // Where urgencies mix, what waits and what is urgent may be different things: none waits longer than the longest.
+            let horizon = match self.scenario.urgency {
+                Some(_) => {
+                    let longest = self.report.untold_max.entry(urgency).or_default();
+                    *longest = waited.max(*longest);
+                    self.scenario.policy.horizons.of(urgency)
+                }
+                None => self.scenario.policy.horizons.low,
+            };
+            if waited > millis(horizon) + 2 * SECOND {
                 return Err(format!("{urgency:?} news untold for {waited} ms"));
             }
         }
