@@ -36,7 +36,7 @@
 //! | `POST /control/channels` | `{"account":"…","type":"text","webhook":{"url":"http://…","secret":"…"}}` declares a channel |
 //! | `POST /control/reply` | somebody writes: `{"conversation":"…","body":"ack"}`, or `"reference"`, or `"account"` and `"recipient":{"id":"…"}`; `"author"`, `"alias"`, `"recipients"`, and `"signing":"forged"` or `"missing"` |
 //! | `POST /control/seen` | somebody opens: `{"conversation":"…"}`; nothing in it is unread any more |
-//! | `POST /control/wish` | in the demo: `{"wish":"storm","events":5000}`, or `stop`, `start`, `restart` for the daemon |
+//! | `POST /control/wish` | in the demo: `{"wish":"storm","events":5000}`, or `stop`, `start`, `kill` for the daemon |
 //! | `POST /control/change` | somebody closes or labels: `{"conversation":"…","closed":true,"add_labels":["mute"]}`; rule webhooks follow |
 //! | `POST /control/rule` | a rule fires: `{"conversation":"…","type":"new_comment"}` |
 //! | `POST /control/delete` | somebody deletes: `{"conversation":"…"}`; its id becomes unknown, and its references free |
