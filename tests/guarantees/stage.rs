@@ -124,7 +124,26 @@ impl Stage {
         self.written("")
     }
 
+    /// The config of an instance that has never heard of these tables.
+    pub fn without(&self, instance: &str, tables: &[&str]) -> Config {
+        let lacks = |text: &str| tables.iter().any(|table| text.starts_with(&format!("{table}]")));
+        let known: Vec<&str> = self.config.split("\n[").filter(|text| !lacks(text)).collect();
+        self.fill(&known.join("\n["), &format!("instance = \"{instance}\""))
+    }
+
+    /// Where in the ledger and the state a lane lives.
+    pub fn place(&self, lane: &str) -> i32 {
+        let records = kcat::consume(&self.kafka, &format!("{}.state", self.namespace));
+        let installation = records.iter().rfind(|record| record.key.as_deref() == Some("installation"));
+        let place = installation.expect("an installation").json()["lanes"][lane].as_i64().expect("a partition");
+        i32::try_from(place).expect("a small number")
+    }
+
     fn written(&self, instance: &str) -> Config {
+        self.fill(&self.config, instance)
+    }
+
+    fn fill(&self, config: &str, instance: &str) -> Config {
         let [minute, quarter] = self.budget.windows();
         let words = [
             ("{instance}", instance),
@@ -134,7 +153,7 @@ impl Stage {
             ("{per_minute}", &minute.to_string()),
             ("{per_quarter_hour}", &quarter.to_string()),
         ];
-        let config = words.iter().fold(self.config.clone(), |text, (word, value)| text.replace(word, value));
+        let config = words.iter().fold(config.to_owned(), |text, (word, value)| text.replace(word, value));
         Draft::new(&self.kafka, &self.missive_url).namespace(&self.namespace).toml(&config)
     }
 
@@ -173,6 +192,16 @@ impl Stage {
 /// How often an instance has left a lane, drained or not.
 pub fn lanes_left(daemon: &Daemon) -> usize {
     daemon.process.text(Stream::Stderr).matches("left a ledger partition").count()
+}
+
+/// A record of the topic `deals`.
+pub fn change(conversation: u64, key: u64) -> String {
+    said(&format!("r{conversation}"), &format!("r-{conversation}-{key}"))
+}
+
+/// A record of the topic `talks`.
+pub fn said(on: &str, token: &str) -> String {
+    json!({"on": on, "id": token, "text": token, "from": "Ann"}).to_string()
 }
 
 /// A line that is seen although libtest captures what tests print.
