@@ -104,6 +104,18 @@ fn what_has_gone_leaves_the_state_topic() {
     say(&format!(
         "{keys} keys came and went: {written} records of more than {least} bytes were in the state topic, {left} of {bytes} are left"
     ));
+
+    // and what the state reflects leaves the ledger, but nothing else
+    let (ledger, busy) = (format!("{}.ledger", stage.namespace), stage.place("busy"));
+    let first = || kafka::beginning_of(&stage.kafka, &ledger, busy);
+    let first = eventually(PATIENCE, "ledger that is trimmed", || Some(first()).filter(|first| *first > 0));
+    daemon.stop();
+    let position = &kcat::latest(&stage.kafka, &state, busy)["position"];
+    let position: i64 = str::from_utf8(position).ok().and_then(|digits| digits.parse().ok()).expect("a number");
+    assert!(first <= position, "trimmed to {first}, and the state is at {position}");
+    let daemon = run(&stage.config("one"));
+    send(1);
+    stage.missive.wait_for_more(1, PATIENCE);
     daemon.stop();
 }
 

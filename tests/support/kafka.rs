@@ -91,6 +91,12 @@ pub fn delete_topic(bootstrap: &str, name: &str) {
     });
 }
 
+/// The first offset that a partition still has.
+pub fn beginning_of(bootstrap: &str, topic: &str, partition: i32) -> i64 {
+    let client: BaseConsumer = ClientConfig::new().set("bootstrap.servers", bootstrap).create().expect("a client");
+    client.fetch_watermarks(topic, partition, Duration::from_secs(10)).expect("an answer from Kafka").0
+}
+
 /// Sets a group's offset in partition 0 of a topic, as an operator does while nobody is in the group.
 pub fn set_offset(bootstrap: &str, group: &str, topic: &str, offset: i64) {
     let consumer: BaseConsumer =
