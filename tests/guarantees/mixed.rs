@@ -1,6 +1,13 @@
-//! Instances with different configs, as a rolling deploy has them for a while, and one that goes back again.
+//! Instances with different configs, as a rolling deploy has them for a while, and one that goes back again; and a change
+//! that no config may make.
 
+use std::time::Duration;
+
+use crate::audit::Request;
+use crate::scene::Daemon;
 use crate::stage::{Budget, PATIENCE, Stage, number, run, say};
+use crate::support::daemon::SOON;
+use crate::support::kafka;
 use crate::support::wait::eventually;
 use crate::workload::STREAMS;
 
@@ -14,6 +21,8 @@ const NEW: [&str; 7] = [
     "sources.groups",
     "sources.storm",
 ];
+/// A member that is gone would be missed after so long.
+const SESSION: Duration = Duration::from_secs(6);
 const GROUPS: &str = "account = \"33333333-4444-4555-8666-777777777777\"\ntype = \"text\"\n";
 
 #[test]
@@ -29,6 +38,7 @@ fn what_the_owners_config_does_not_know_is_held_and_told_once_an_owner_knows_it(
     stage.missive.wait_for_more(20, PATIENCE);
 
     // the new one reads all sources, and the old one is still the owner
+    let joins = stage.missive.ledger().len() - 1;
     let new = run(&after);
     let held = || {
         let metrics = old.metrics();
@@ -39,7 +49,10 @@ fn what_the_owners_config_does_not_know_is_held_and_told_once_an_owner_knows_it(
     let (of_the_lane, of_the_route) = eventually(PATIENCE, "events that the old config doesn't know", held);
     stage.missive.wait_for_more(20, PATIENCE);
     let talks = STREAMS[0].account;
-    assert!(stage.missive.ledger().iter().all(|request| request.account == talks), "only what it knows is told");
+    let told = stage.missive.ledger();
+    assert!(told.iter().all(|request| request.account == talks), "only what it knows is told");
+    let silence = longest_silence(&told[joins..]);
+    assert!(silence < SESSION, "what an owner keeps goes on while others come: {silence:?}");
 
     old.stop();
     let heard = |account: &str| stage.missive.ledger().iter().any(|request| request.account == account);
@@ -53,6 +66,39 @@ fn what_the_owners_config_does_not_know_is_held_and_told_once_an_owner_knows_it(
     old.stop();
     let books = workload.stop();
     stage.conclude(&format!("mixed configs, there and back (seed {seed})"), &books, 0);
-    say(&format!("mixed configs: {of_the_lane} events of an unknown lane held, {of_the_route} of an unknown route"));
+    say(&format!(
+        "mixed configs: {of_the_lane} events of an unknown lane held, {of_the_route} of an unknown route; the longest silence of \
+         a lane that stayed while another instance came: {} ms",
+        silence.as_millis()
+    ));
     new.stop();
+}
+
+#[test]
+fn more_partitions_than_lanes_were_packed_on_are_refused_at_start() {
+    let Some(stage) = Stage::new(Budget::Tenfold) else { return };
+    run(&stage.config("one")).stop();
+    let rows = [
+        ("of the ledger alone", "ledger", "ledger_partitions = 2", "ledger has 3 partitions, the config says 2"),
+        (
+            "of the state, too, and in the config",
+            "state",
+            "ledger_partitions = 3",
+            "was made with 2 ledger partitions, the config says 3",
+        ),
+    ];
+    let mut stage = stage;
+    for (sentence, topic, partitions, told) in rows {
+        kafka::add_partitions(&stage.kafka, &format!("{}.{topic}", stage.namespace), 3);
+        stage = stage.with("ledger_partitions = 2", partitions);
+        let mut refused = Daemon::start(stage.config("one").path());
+        assert_eq!(refused.process.wait_exit(SOON).code(), Some(1), "{sentence}");
+        refused.process.wait_for_line(told, Duration::ZERO);
+    }
+}
+
+/// Between the arrivals of two requests.
+fn longest_silence(requests: &[Request]) -> Duration {
+    let pauses = requests.windows(2).map(|pair| pair[1].received_at - pair[0].received_at);
+    Duration::from_millis(pauses.max().expect("two requests"))
 }

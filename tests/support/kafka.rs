@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
@@ -88,6 +88,22 @@ pub fn delete_topic(bootstrap: &str, name: &str) {
     eventually(Duration::from_secs(30), &format!("end of topic {name}"), || {
         let metadata = admin.inner().fetch_metadata(None, Duration::from_secs(10)).ok()?;
         metadata.topics().iter().all(|topic| topic.name() != name).then_some(())
+    });
+}
+
+/// Gives a topic more partitions, as an operator can, and nobody can take back; returns when the broker shows them.
+pub fn add_partitions(bootstrap: &str, name: &str, count: usize) {
+    let admin: AdminClient<DefaultClientContext> =
+        ClientConfig::new().set("bootstrap.servers", bootstrap).create().expect("an admin client");
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+    let more = NewPartitions::new(name, count);
+    let answers = runtime.block_on(admin.create_partitions([&more], &AdminOptions::new())).expect("an answer");
+    for answer in answers {
+        answer.unwrap_or_else(|(topic, code)| panic!("topic {topic} got no partitions: {code}"));
+    }
+    eventually(Duration::from_secs(30), &format!("{count} partitions of {name}"), || {
+        let metadata = admin.inner().fetch_metadata(Some(name), Duration::from_secs(10)).ok()?;
+        metadata.topics().iter().all(|topic| topic.partitions().len() == count).then_some(())
     });
 }
 
