@@ -28,7 +28,7 @@ fn a_transaction_that_kafka_has_forgotten_is_closed_and_what_it_says_counts() {
     // doesn't read as far as that stumbles over it.
     kcat::Record::to(&ledger).partition(busy).payload([0]).send(&stage.kafka);
     let written = kcat::consume(&stage.kafka, &ledger);
-    let unreadable = written.iter().filter(|record| record.partition == i64::from(busy)).next_back();
+    let unreadable = written.iter().rfind(|record| record.partition == i64::from(busy));
     let unreadable = unreadable.expect("what was just written");
     assert_eq!(unreadable.offset, position, "the next to be read");
     let (transactional_id, said) = (format!("{}.lane.{busy}", stage.namespace), (position + 1).to_string());
@@ -101,6 +101,6 @@ fn last_position(stage: &Stage, partition: i32) -> i64 {
     let of_it = |record: &&kcat::Consumed| {
         record.partition == i64::from(partition) && record.key.as_deref() == Some("position")
     };
-    let last = records.iter().filter(of_it).next_back().expect("a position");
+    let last = records.iter().rfind(of_it).expect("a position");
     last.payload.as_deref().expect("a value").parse().expect("a number")
 }

@@ -21,10 +21,6 @@ use crate::shell::clock::Deadline;
 /// How long one request may take.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How much is fetched ahead of whoever reads a partition whole: a few fetches. What a process takes for a moment it often
-/// keeps, and partitions are taken over again and again.
-const AHEAD_KBYTES: &str = "2048";
-
 /// How long a scan waits for the next record.
 const SILENCE_MAX: Duration = Duration::from_secs(30);
 
@@ -61,9 +57,8 @@ pub fn read_stable_part(
     let deadline = Deadline::after(timeout);
     let failed = |error| ReadError::Kafka { topic: topic.to_owned(), partition, error };
     let timed_out = || ReadError::TimedOut { topic: topic.to_owned(), partition };
-    let mut config = reader_config(kafka);
-    config.set("queued.max.messages.kbytes", AHEAD_KBYTES);
-    let consumer: BaseConsumer<QuietContext> = config.create_with_context(QuietContext).map_err(failed)?;
+    let consumer: BaseConsumer<QuietContext> =
+        reader_config(kafka).create_with_context(QuietContext).map_err(failed)?;
     let mut assignment = TopicPartitionList::new();
     assignment.add_partition_offset(topic, partition, Offset::Beginning).map_err(failed)?;
     consumer.assign(&assignment).map_err(failed)?;
