@@ -78,3 +78,17 @@ fn a_file_that_is_not_there_is_a_faulty_config() {
         assert!(refused.stderr.contains("/nowhere/missived.toml"), "{words:?}: {refused:?}");
     }
 }
+
+#[test]
+fn two_lanes_with_one_token_are_refused_at_start_and_the_token_is_not_shown() {
+    let draft = Draft::new("127.0.0.1:1", "http://127.0.0.1:1");
+    // another file with the same token in it, as a copied deployment has it
+    let copied = draft.with("[lanes.other]\ntoken_file = \"{dir}/copy\"").write();
+    std::fs::copy(copied.token_file(), copied.token_file().with_file_name("copy")).expect("a copy");
+    let refused = run(&["run"], copied.path());
+    assert_eq!((refused.status.code(), refused.stdout.as_str()), (Some(78), ""), "{refused:?}");
+    let why = "lanes.other.token_file: found the token that missive.token_file gives, too; wanted a token of its own: two \
+               lanes with one token would exceed its limits";
+    assert!(refused.stderr.contains(why), "{refused:?}");
+    assert!(!refused.stderr.contains(crate::support::config::TOKEN), "{refused:?}");
+}
