@@ -288,9 +288,8 @@ impl Lane {
         match (kind, route) {
             (Kind::Alert | Kind::Record, Some(route)) => {
                 let channel = route.channel.clone();
-                let line = Line::of(observation, self.policy.bounds.line_bytes_max);
                 self.books.pend();
-                self.roll_up_line(&channel, line, observation.at, effects);
+                self.roll_up_one(&channel, observation, effects);
             }
             (Kind::Thread, _) | (_, None) => self.dead_letter(observation, Reason::ConversationsFull, effects),
         }
