@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use crate::golden::{Golden, SOURCES, TYPES, goldens};
 use crate::scene::Scene;
 use crate::support::config::{ACCOUNT, Draft};
+use crate::support::daemon::finish;
 
 /// The accounts of the channels of each type; the first is the scene's own.
 const ACCOUNTS: [&str; 3] = [ACCOUNT, "22222222-2222-4333-8444-555555555555", "33333333-2222-4333-8444-555555555555"];
@@ -140,6 +141,15 @@ fn every_golden_record_reaches_channels_of_each_type_and_nothing_is_refused() {
     let repeats = metrics.outcome("duplicate") / 3;
     for account in ACCOUNTS {
         all_told(account, entries, begins.iter().chain(&ends), repeats);
+    }
+    test_messages_are_taken(&scene);
+}
+
+fn test_messages_are_taken(scene: &Scene) {
+    let config = scene.config.path().to_str().expect("scratch paths are UTF-8");
+    for channel in ["ops", "html", "email"] {
+        let sent = finish(&["test-message", channel, "--text", "1 < 2", "--config", config]);
+        assert_eq!(sent.status.code(), Some(0), "{channel}: {sent:?}");
     }
 }
 
