@@ -21,14 +21,42 @@ const ACCOUNTS: [&str; 3] = [ACCOUNT, "22222222-2222-4333-8444-555555555555", "3
 fn channels() -> String {
     let mut toml = String::new();
     for ((kind, words), account) in TYPES.iter().zip(ACCOUNTS).skip(1) {
-        let _ = writeln!(toml, "[channels.{kind}]\naccount = {account:?}\n{words}\n{OPEN}");
+        let _ = writeln!(toml, "[channels.{kind}]\naccount = {account:?}\n{words}\n{OPEN}\n{OURS}");
     }
     toml
 }
 
+const OURS: &str = "organization = \"00000000-0000-4000-8000-000000000001\"";
+
 const MORE: &str = "limits = { per_minute = 100000, per_quarter_hour = 100000 }";
 
 const OPEN: &str = "new_conversations = 900\nnew_conversations_critical = 900";
+
+/// All that can be asked of Missive besides words.
+const ALL: &str = r##"[sources.{name}.routes.message]
+to = { id = "night", username = "night", name = "Night shift" }
+team = "66666666-7777-4888-8999-000000000001"
+force_team = true
+add_users = ["66666666-7777-4888-8999-000000000002"]
+add_assignees = ["66666666-7777-4888-8999-000000000002"]
+remove_assignees = ["66666666-7777-4888-8999-000000000003"]
+labels = ["66666666-7777-4888-8999-000000000004"]
+remove_labels = ["66666666-7777-4888-8999-000000000005"]
+add_to_inbox = true
+add_to_team_inbox = true
+colours = { critical = "#ff0000", normal = "warning", low = "#8899aa", resolved = "good" }
+delivered_at = "event"
+attach_event = true
+close = "always"
+"##;
+
+/// What only emails have.
+const MAIL: &str = r#"[sources.{name}.routes.message]
+to = { address = "night@example.com", name = "Night shift" }
+cc = [{ address = "lead@example.com", name = "Lead" }]
+bcc = [{ address = "archive@example.com" }]
+attach_event = true
+"#;
 
 /// A source for each format and preset, told to all three channels and waiting for nothing.
 fn sources() -> String {
@@ -39,9 +67,9 @@ fn sources() -> String {
         let topic = format!("topic = \"{{namespace}}-{name}\"\nstart = \"earliest\"");
         let _ =
             writeln!(toml, "[sources.{name}]\n{topic}\n{waits}\ncritical = {{ group_interval = \"0s\" }}\n{source}");
-        for (kind, channel) in [("text", "ops"), ("html", "html"), ("email", "email")] {
+        for (kind, channel, message) in [("text", "ops", ""), ("html", "html", ALL), ("email", "email", MAIL)] {
             let route = format!("name = \"{name}-{kind}\"\nchannel = \"{channel}\"\ncontinue = true");
-            let _ = writeln!(toml, "[[sources.{name}.routes]]\n{route}");
+            let _ = writeln!(toml, "[[sources.{name}.routes]]\n{route}\n{}", message.replace("{name}", name));
         }
     }
     toml
