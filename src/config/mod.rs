@@ -52,7 +52,7 @@ use crate::route::Source;
 
 pub use fallback::{HaltFallback, Pager};
 pub use fault::{Fault, Faults, KeyPath, Problem, Warning};
-pub use names::{NameOf, Names};
+pub use names::{NameOf, NameUse, Names};
 pub use network::Network;
 pub use raw::KnownKey;
 pub use secrets::Environment;
@@ -69,6 +69,17 @@ pub struct Loaded {
     pub warnings: Vec<Warning>,
     /// What the file says, to be compared with a later one.
     pub written: Written,
+}
+
+/// A file that works, but perhaps for names that stand for nothing yet; and what Missive can be asked about.
+#[derive(Debug)]
+pub struct Asking {
+    /// Good for asking only: names that stand for nothing have no ids in it.
+    pub loaded: Loaded,
+    /// Every name and id of Missive's, in the order of reading.
+    pub uses: Vec<NameUse>,
+    /// The names that stand for nothing; without any, the file works.
+    pub without_id: Option<Faults>,
 }
 
 /// Why there is no config. All of it is for whoever wrote the file; none of it holds a secret.
@@ -110,6 +121,21 @@ impl Config {
             (_, Some(faults)) => Err(LoadError::Faults(faults)),
             (Some(config), None) => Ok(Loaded { config, warnings: noted.warnings, written }),
             (None, None) => unreachable!("a part of the config is missing without a fault"),
+        }
+    }
+
+    /// Like [`Self::load`], for whoever can ask Missive what names stand for.
+    pub fn load_to_ask(path: &Path, environment: &Environment) -> Result<Asking, LoadError> {
+        let text = read_file(path)?;
+        let (config, noted, written) = examine(&text, path, environment)?;
+        let open = noted.faults.iter().all(|fault| matches!(fault.problem, Problem::WithoutId { .. }));
+        match (config, Faults::collect(path.to_owned(), noted.faults)) {
+            (Some(config), without_id) if open => {
+                let loaded = Loaded { config, warnings: noted.warnings, written };
+                Ok(Asking { loaded, uses: noted.uses, without_id })
+            }
+            (_, Some(faults)) => Err(LoadError::Faults(faults)),
+            (_, None) => unreachable!("a part of the config is missing without a fault"),
         }
     }
 
