@@ -13,7 +13,7 @@ use clap::Args;
 use thiserror::Error;
 
 use crate::shell::clock::{self, Deadline};
-use crate::shell::status::{LaneStatus, Status};
+use crate::shell::status::{LaneStatus, Reload, Status};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -132,11 +132,22 @@ fn reloaded(address: SocketAddr) -> Result<Status, Failure> {
 fn reload_text(status: &Status) -> String {
     let Some(last) = &status.config.last_reload else { return String::new() };
     let detail = last.detail.iter().map(|line| format!("  {line}\n")).collect::<String>();
-    match last.outcome.as_str() {
+    let told = match last.outcome.as_str() {
         "refused" => format!("refused; the former config stays:\n{detail}"),
         _ if detail.is_empty() => "applied: secrets and certificates read again\n".to_owned(),
         _ => format!("applied; what changed:\n{detail}"),
+    };
+    told + &not_refreshed(last)
+}
+
+fn not_refreshed(last: &Reload) -> String {
+    if last.not_refreshed.is_empty() {
+        return String::new();
     }
+    let keys = last.not_refreshed.iter().map(|key| format!("  {key}\n")).collect::<String>();
+    format!(
+        "not refreshed, because systemd copies credentials when the service starts (a path would be read again):\n{keys}"
+    )
 }
 
 /// For people: what is wrong stands first.

@@ -16,6 +16,7 @@ mod kafka;
 mod lane;
 mod librdkafka;
 mod links;
+mod log;
 mod matches;
 mod message;
 mod missive;
@@ -50,6 +51,7 @@ use crate::lane::Policy;
 use crate::route::Source;
 
 pub use fault::{Fault, Faults, KeyPath, Problem, Warning};
+pub use log::{Allowance, Log, LogFormat};
 pub use names::{NameOf, Names};
 pub use network::Network;
 pub use raw::KnownKey;
@@ -67,12 +69,14 @@ pub struct Loaded {
     pub warnings: Vec<Warning>,
     /// What the file says, to be compared with a later one.
     pub written: Written,
+    /// The keys whose files are copies that systemd made when it started the service: reading them again changes nothing.
+    pub credentials: Vec<KeyPath>,
 }
 
 /// Why there is no config. All of it is for whoever wrote the file; none of it holds a secret.
 #[derive(Debug, Error)]
 pub enum LoadError {
-    #[error("{}: can't be read: {error}", file.display())]
+    #[error("{}: can't be read: {error}{}", file.display(), remedy(error))]
     Unreadable { file: PathBuf, error: io::Error },
     #[error("{}: larger than {FILE_BYTES_MAX} bytes", file.display())]
     TooLarge { file: PathBuf },
@@ -94,6 +98,14 @@ impl LoadError {
     }
 }
 
+/// What may help whoever has just installed us.
+fn remedy(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::NotFound => "; `missived init` writes a first one",
+        _ => "",
+    }
+}
+
 impl Config {
     /// Reads and checks the file, and every secret file that it names.
     pub fn load(path: &Path, environment: &Environment) -> Result<Loaded, LoadError> {
@@ -106,7 +118,9 @@ impl Config {
         let (config, noted, written) = examine(text, file, environment)?;
         match (config, Faults::collect(file.to_owned(), noted.faults)) {
             (_, Some(faults)) => Err(LoadError::Faults(faults)),
-            (Some(config), None) => Ok(Loaded { config, warnings: noted.warnings, written }),
+            (Some(config), None) => {
+                Ok(Loaded { config, warnings: noted.warnings, written, credentials: noted.credentials })
+            }
             (None, None) => unreachable!("a part of the config is missing without a fault"),
         }
     }
@@ -157,6 +171,7 @@ pub struct Config {
     /// None: no source takes anything this way.
     pub ingest: Option<Ingest>,
     pub admin: Admin,
+    pub log: Log,
     /// The longest a drain may take before what is left is left to a successor.
     pub drain_deadline: Duration,
 }

@@ -22,6 +22,7 @@ pub(super) struct Reading<'a> {
     faults: RefCell<Vec<Fault>>,
     warnings: RefCell<Vec<Warning>>,
     known: RefCell<Vec<KnownKey>>,
+    credentials: RefCell<Vec<KeyPath>>,
 }
 
 /// A key that was asked for.
@@ -37,12 +38,13 @@ pub(super) struct Noted {
     pub faults: Vec<Fault>,
     pub warnings: Vec<Warning>,
     pub known: Vec<KnownKey>,
+    pub credentials: Vec<KeyPath>,
 }
 
 impl<'a> Reading<'a> {
     pub fn new(file: PathBuf, text: &'a str, root: &'a DeTable<'a>) -> Self {
-        let (faults, warnings, known) = Default::default();
-        Self { file, text, root, faults, warnings, known }
+        let (faults, warnings, known, credentials) = Default::default();
+        Self { file, text, root, faults, warnings, known, credentials }
     }
 
     pub fn root(&'a self) -> Section<'a> {
@@ -51,7 +53,7 @@ impl<'a> Reading<'a> {
 
     pub fn finish(self) -> Noted {
         let (faults, warnings) = (self.faults.into_inner(), self.warnings.into_inner());
-        Noted { faults, warnings, known: self.known.into_inner() }
+        Noted { faults, warnings, known: self.known.into_inner(), credentials: self.credentials.into_inner() }
     }
 
     pub fn unfit(&self, key: KeyPath, found: impl Display, wanted: impl Display) {
@@ -66,6 +68,11 @@ impl<'a> Reading<'a> {
     pub fn warn(&self, key: KeyPath, text: impl Display) {
         let (file, line, text) = (self.file.clone(), self.line(&key), text.to_string());
         self.warnings.borrow_mut().push(Warning { file, line, key, text });
+    }
+
+    /// What `key` names is one of systemd's copies.
+    pub fn credential(&self, key: KeyPath) {
+        self.credentials.borrow_mut().push(key);
     }
 
     fn fault(&self, key: KeyPath, problem: Problem) {

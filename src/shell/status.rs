@@ -52,6 +52,9 @@ pub struct Reload {
     pub outcome: String,
     /// The keys that changed, or every fault.
     pub detail: Vec<String>,
+    /// The keys whose secrets stay as they were when systemd started the service.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub not_refreshed: Vec<String>,
 }
 
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
