@@ -20,3 +20,5 @@ mod service;
 mod silence;
 #[expect(dead_code, reason = "the helpers serve all test files; this one needs some of them")]
 mod support;
+#[path = "operations/watcher.rs"]
+mod watcher;

@@ -19,7 +19,7 @@ Examples:
       For a stand-in: missived sandbox --help
   printf '%s\\n' kafka1:9092 '' ops 11111111-2222-4333-8444-555555555555 alerts alertmanager n | missived init --config m.toml
 
-Exit status: 0 written, 1 not.";
+Exit codes: 0 written, 1 not.";
 
 const FORMATS: [&str; 4] = ["alertmanager", "grafana", "cloudevents", "hubspot"];
 
@@ -143,9 +143,13 @@ mod tests {
         assert!(loaded.is_ok(), "{text}\n{:?}", loaded.err());
         let screen = String::from_utf8(screen).expect("text");
         assert_eq!(screen.matches("that can't be").count(), 2, "{screen}");
-        let stand_in = ask(Some("http://127.0.0.1:8090"), &mut answers.as_bytes(), &mut Vec::new()).expect("all answers");
+        let stand_in =
+            ask(Some("http://127.0.0.1:8090"), &mut answers.as_bytes(), &mut Vec::new()).expect("all answers");
         assert!(stand_in.contains("url = \"http://127.0.0.1:8090\"\n"), "{stand_in}");
         assert!(Config::parse(&stand_in, Path::new("missived.toml"), &Environment::default()).is_ok(), "{stand_in}");
-        assert!(ask(None, &mut &b"kafka1:9092\n"[..], &mut Vec::new()).is_err(), "answers that end too early write nothing");
+        assert!(
+            ask(None, &mut &b"kafka1:9092\n"[..], &mut Vec::new()).is_err(),
+            "answers that end too early write nothing"
+        );
     }
 }

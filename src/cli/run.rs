@@ -165,7 +165,7 @@ impl Keeper {
     fn new(file: &Path, written: Written, daemon: &Daemon, log: Log) -> Self {
         config_in_use(clock::now(), written.hash().as_u64());
         let told =
-            ConfigStatus { file: file.display().to_string(), hash: written.hash().to_string(), last_reload: None };
+            ConfigStatus { file: file.display().to_string(), hash: written.hash().to_string(), ..Default::default() };
         daemon.tell_config(told.clone());
         let reloader = daemon.reloader();
         Self { file: file.to_owned(), written, told, reloader, log, wanted: false, underway: None }
@@ -187,6 +187,8 @@ impl Keeper {
     }
 
     fn begin(&mut self, daemon: &Daemon, service: &mut Service) {
+        self.told.reloading = true;
+        daemon.tell_config(self.told.clone());
         match Config::load(&self.file, &Environment::of_process()) {
             Ok(loaded) => {
                 for warning in &loaded.warnings {
@@ -238,6 +240,7 @@ impl Keeper {
 
     fn tell(&mut self, daemon: &Daemon, outcome: ConfigOutcome, detail: Vec<String>, not_refreshed: Vec<String>) {
         let at_ms = clock::now().as_millis();
+        self.told.reloading = false;
         self.told.last_reload = Some(Reload { at_ms, outcome: outcome.as_str().to_owned(), detail, not_refreshed });
         daemon.tell_config(self.told.clone());
     }

@@ -24,7 +24,7 @@ Examples:
   missived status --await-reload
       After a SIGHUP: wait until the config is taken over or refused, and say which
 
-Exit status: 0 ready, 1 not ready or reload refused, 2 no answer.";
+Exit codes: 0 ready, 1 not ready or reload refused, 2 no answer.";
 
 /// Where the admin listener is if nobody says otherwise.
 const DEFAULT: &str = "127.0.0.1:9464";
@@ -34,6 +34,9 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The longest that taking a config over may take.
 const RELOAD_MAX: Duration = Duration::from_secs(60);
+
+/// How often the daemon is asked meanwhile; longer than it takes to see a signal.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
 
 /// A reload counts as the awaited one if it was settled since so long before we began to ask.
 const JUST_BEFORE_MS: u64 = 2_000;
@@ -120,11 +123,13 @@ fn reloaded(address: SocketAddr) -> Result<Status, Failure> {
     let begun = clock::now().as_millis().saturating_sub(JUST_BEFORE_MS);
     let deadline = Deadline::after(RELOAD_MAX);
     while !deadline.has_passed() {
+        // first of all, so that the daemon has seen the signal: an earlier reload may be as young
+        std::thread::park_timeout(LOOK_EVERY);
         let status = ask(address)?;
-        if status.config.last_reload.as_ref().is_some_and(|last| last.at_ms >= begun) {
+        let last = status.config.last_reload.as_ref();
+        if !status.config.reloading && last.is_some_and(|last| last.at_ms >= begun) {
             return Ok(status);
         }
-        std::thread::park_timeout(Duration::from_millis(100));
     }
     Err(Failure::NoReload)
 }

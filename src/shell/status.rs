@@ -41,6 +41,9 @@ pub struct Part {
 pub struct ConfigStatus {
     pub file: String,
     pub hash: String,
+    /// Another one has been asked for, and what becomes of it isn't settled.
+    #[serde(default)]
+    pub reloading: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_reload: Option<Reload>,
 }
