@@ -87,6 +87,7 @@ fn kafka(bootstrap: &str) -> config::Kafka {
             reply_partitions: 1,
             replication: 1,
             message_bytes_max: 1 << 20,
+            decisions: None,
         },
         librdkafka: BTreeMap::new(),
     }

@@ -253,7 +253,7 @@ impl Stage {
             return;
         }
         self.sampled = self.now;
-        for (urgency, since) in self.lane.oldest_untold() {
+        for (urgency, since) in self.lane.untold(0).oldest {
             let waited = self.oldest_untold.entry(urgency).or_default();
             *waited = self.now.since(since).max(*waited);
         }

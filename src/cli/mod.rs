@@ -3,14 +3,18 @@
 pub mod check;
 pub mod dead_letters;
 pub mod demo;
+pub mod explain;
+mod harmless;
 pub mod init;
 pub mod manual;
+mod moment;
 mod online;
 mod open;
 pub mod preview;
 pub mod run;
 pub mod sandbox;
 pub mod status;
+pub mod tail;
 pub mod test_message;
 pub mod topics;
 
@@ -48,6 +52,10 @@ enum Command {
     Check(check::CheckArgs),
     /// Say what the daemon is doing.
     Status(status::StatusArgs),
+    /// Say why somebody was told something, or wasn't.
+    Explain(explain::ExplainArgs),
+    /// Follow decisions as they are made.
+    Tail(tail::TailArgs),
     /// Write a first config by asking.
     Init(init::InitArgs),
     /// Send one message to a channel.
@@ -82,6 +90,8 @@ pub fn run(arguments: Arguments) -> ExitCode {
         Command::Run(args) => run::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Status(args) => status::run(&args),
+        Command::Explain(args) => explain::run(&args),
+        Command::Tail(args) => tail::run(&args),
         Command::Init(args) => init::run(&args),
         Command::TestMessage(args) => test_message::run(&args),
         Command::Preview(args) => preview::run(&args),

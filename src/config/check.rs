@@ -17,7 +17,7 @@ use super::sources::{RoutePart, SourcesPart, sources};
 use super::value::{Size, Value as _};
 use super::{Admin, Config, Hook, Ingest, Intake, Kafka, Lane, Log, Missive, edge, edges, kafka, lane, links, log};
 use crate::lane::Policy;
-use crate::lane::policy::{Bounds, Horizons};
+use crate::lane::policy::{Bounds, Decisions, Horizons};
 use crate::route::{Carries, Source};
 
 /// Everything in the file, each part as far as it makes sense.
@@ -151,8 +151,13 @@ fn check_lanes_used(reading: &Reading<'_>, parts: &Parts) {
 /// None if any part misses something, which has noted why.
 fn build(parts: Parts, hook: Option<Hook>, ingest: Option<Ingest>) -> Option<Config> {
     let kafka = parts.kafka;
-    let shared =
-        Shared { missive: &parts.missive, namespace: &kafka.namespace, bounds: parts.bounds, horizons: parts.horizons };
+    let shared = Shared {
+        missive: &parts.missive,
+        namespace: &kafka.namespace,
+        bounds: parts.bounds,
+        horizons: parts.horizons,
+        decisions: kafka.topics.decisions.map_or(Decisions::Untold, |_| Decisions::Told),
+    };
     let lanes: Option<Vec<Lane>> =
         parts.lanes.into_iter().map(|lane| shared.lane(lane, &parts.channels, &parts.sources.routes)).collect();
     let lanes = lanes?;
@@ -169,6 +174,7 @@ struct Shared<'a> {
     namespace: &'a str,
     bounds: Bounds,
     horizons: Horizons,
+    decisions: Decisions,
 }
 
 impl Shared<'_> {
@@ -186,6 +192,7 @@ impl Shared<'_> {
             horizons: self.horizons,
             bounds: self.bounds,
             on_doubt: self.missive.on_doubt,
+            decisions: self.decisions,
             channels: channels?,
             routes,
         };

@@ -7,7 +7,9 @@ use super::librdkafka;
 use super::raw::Section;
 use super::secrets::Environment;
 use super::value::{Name, Size, Topic};
-use super::{Kafka, Topics};
+use super::{DecisionsTopic, Kafka, Topics};
+
+const DAY: Duration = Duration::from_secs(24 * 3_600);
 
 /// Leave room behind it for `.dead-letters` and what else a topic or transactional id needs.
 const NAMESPACE_BYTES_MAX: usize = 128;
@@ -41,7 +43,13 @@ fn topics(section: &Section<'_>) -> Topics {
         reply_partitions: section.between("reply_partitions", 3, 1..=1024),
         replication: replication(section),
         message_bytes_max: section.between("message_bytes_max", Size::mib(1), Size::kib(64)..=Size::mib(64)).0,
+        decisions: decisions(section),
     }
+}
+
+fn decisions(section: &Section<'_>) -> Option<DecisionsTopic> {
+    let retention = section.between("decisions_retention", 7 * DAY, DAY / 24..=366 * DAY);
+    section.or("decisions", false).then_some(DecisionsTopic { retention })
 }
 
 /// -1 leaves it to the broker's `default.replication.factor`: 3 could not be created on a single node, 1 would be too

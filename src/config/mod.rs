@@ -214,6 +214,14 @@ pub struct Topics {
     pub replication: i32,
     /// `max.message.bytes` of internal topics.
     pub message_bytes_max: usize,
+    /// None: decisions are not written.
+    pub decisions: Option<DecisionsTopic>,
+}
+
+/// The topic of decisions, for whoever asks why they were told something or not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DecisionsTopic {
+    pub retention: Duration,
 }
 
 /// Missive's API as seen from here.

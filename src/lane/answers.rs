@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::books::{Outcome, Reason};
 use super::conversation::{Conversation, Doubt, InFlight, Phase, Told};
+use super::decisions::What;
 use super::policy::OnDoubt;
 use super::{Blocked, DeadLetter, DeliveryId, Effects, Lane, StateKey};
 use crate::event::{Timestamp, Urgency};
@@ -106,7 +107,7 @@ impl Lane {
         match answer.verdict(addressed) {
             Verdict::Accepted { .. } if looked_up => self.looked_up(id, finding.unwrap_or(Finding::Unclear), effects),
             Verdict::Doubt | Verdict::Refused if looked_up => self.look_up_failed(id, effects),
-            Verdict::Accepted { conversation_id } => self.accepted(id, conversation_id),
+            Verdict::Accepted { conversation_id } => self.accepted(id, conversation_id, effects),
             Verdict::Retry => self.again(id, self.backoff(id)),
             Verdict::Wait(span) => self.wait(id, span),
             Verdict::Doubt => self.doubt(id, effects),
@@ -129,7 +130,7 @@ impl Lane {
         self.place(id.conversation, effects);
     }
 
-    fn accepted(&mut self, id: DeliveryId, conversation_id: Option<Box<str>>) {
+    fn accepted(&mut self, id: DeliveryId, conversation_id: Option<Box<str>>, effects: &mut Effects) {
         let now = self.now;
         if let Blocked::Halted { retry_at } = self.blocked {
             self.blocked = Blocked::Until(retry_at);
@@ -151,6 +152,8 @@ impl Lane {
         conversation.closed = false;
         self.books.told(delivery.reason);
         self.books.settle(Outcome::Delivered, delivery.reason, delivery.covers);
+        let InFlight { sequence, reason, covers, .. } = delivery;
+        self.decided_for(id.conversation, |_| What::Told { sequence, reason, covers }, effects);
     }
 
     fn wait(&mut self, id: DeliveryId, span: Option<Duration>) {
@@ -201,7 +204,7 @@ impl Lane {
         match finding {
             Finding::Taken => {
                 self.tally.doubts_settled += 1;
-                self.accepted(id, None);
+                self.accepted(id, None, effects);
             }
             Finding::NotTaken => {
                 self.with_delivery(id, |delivery| delivery.doubt = Doubt::Lasting);
@@ -263,6 +266,7 @@ impl Lane {
         });
         self.books.settle(Outcome::DeadLettered, reason, covers);
         self.with(id, |conversation| conversation.in_flight = None);
+        self.decided_for(id.conversation, |_| What::DeadLettered { reason, covers }, effects);
     }
 
     /// Another attempt, not before `pause` has passed.

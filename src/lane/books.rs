@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use serde::de::IntoDeserializer as _;
 use serde::{Deserialize, Serialize};
 
 /// What became of an observation.
@@ -29,6 +30,7 @@ impl Outcome {
 
 /// Why it became that, and why a message was sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Reason {
     /// Delivered in the first message of a conversation or episode.
     First,
@@ -104,6 +106,11 @@ impl Reason {
         }
     }
 
+    /// The reason of this name, as [`Self::as_str`] has it.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::deserialize(name.into_deserializer()).map_err(|_: serde::de::value::Error| ()).ok()
+    }
+
     /// A sentence for people.
     pub const fn meaning(self) -> &'static str {
         match self {
@@ -133,6 +140,16 @@ impl Reason {
     }
 }
 
+/// What an observation meets when it is folded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// It waits to be told in its conversation.
+    Waits,
+    /// It waits to be told in its channel's roll-up.
+    WaitsInRollUp,
+    Settled(Outcome, Reason),
+}
+
 /// Counts since the lane was created or restored.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Books {
@@ -148,10 +165,15 @@ impl Books {
         Self { folded: pending, pending, ..Self::default() }
     }
 
-    /// An observation arrived and waits to be told.
-    pub(super) fn pend(&mut self) {
-        self.folded += 1;
-        self.pending += 1;
+    /// An observation arrived.
+    pub(super) fn enter(&mut self, fate: Fate) {
+        match fate {
+            Fate::Waits | Fate::WaitsInRollUp => {
+                self.folded += 1;
+                self.pending += 1;
+            }
+            Fate::Settled(outcome, reason) => self.settle_new(outcome, reason, 1),
+        }
     }
 
     /// Observations arrived and are settled at once.

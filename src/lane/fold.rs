@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::books::{Outcome, Reason};
+use super::books::{Fate, Outcome, Reason};
 use super::conversation::{Conversation, Judgement, Said, Subject, Told};
 use super::dedupe::Seen;
 use super::digest::Line;
@@ -55,7 +55,9 @@ impl Lane {
                     self.fold_snapshot(earlier, effects);
                 }
                 let letters = effects.dead_letters.len();
-                self.observe(observation, seen, effects);
+                let fate = self.observe(observation, seen, effects);
+                self.books.enter(fate);
+                self.decided(frame, observation, fate, effects);
                 for letter in &mut effects.dead_letters[letters..] {
                     letter.place = Some(Place::of(frame, observation.position));
                 }
@@ -67,6 +69,7 @@ impl Lane {
             let repeats = new.inspect(|position| last = last.max(Some(*position))).count();
             known_before += (drops.positions.len() - repeats) as u64;
             self.repeated(&drops.route, &drops.conversation, repeats, effects);
+            self.decided_by_intake(frame, drops, repeats, effects);
         }
         self.known_before(frame, known_before, effects);
         if let Some(last) = last.filter(|_| last != mark) {
@@ -86,6 +89,7 @@ impl Lane {
             Course::SetByOperator => {
                 self.books.settle_new(Outcome::Suppressed, Reason::Rewound, count);
                 effects.note(Notice::Rewound { topic: frame.topic.into(), partition: frame.partition, count });
+                self.decided_before(frame, count, effects);
             }
         }
     }
@@ -166,7 +170,7 @@ impl Lane {
         self.policy.routes.get(observation.route).map_or(UNKNOWN_WINDOW, |route| route.window)
     }
 
-    fn observe(&mut self, observation: &Observation<'_>, looked_up: Seen, effects: &mut Effects) {
+    fn observe(&mut self, observation: &Observation<'_>, looked_up: Seen, effects: &mut Effects) -> Fate {
         let id = self.conversation_id(observation.route, &observation.conversation);
         let judgement = match self.conversations.get(&id) {
             Some(conversation) => conversation.judge(observation),
@@ -176,14 +180,14 @@ impl Lane {
         match judgement {
             Judgement::News => {
                 self.note_identity(observation, looked_up, effects);
-                self.take(id, observation, effects);
+                self.take(id, observation, effects)
             }
             Judgement::NewsIfFresh => match self.note_identity(observation, looked_up, effects) {
                 Seen::Fresh => self.take(id, observation, effects),
                 Seen::Duplicate => self.repeat(id, observation, Reason::Identity, effects),
             },
             Judgement::Duplicate(reason) => self.repeat(id, observation, reason, effects),
-            Judgement::Suppressed(reason) => self.books.settle_new(Outcome::Suppressed, reason, 1),
+            Judgement::Suppressed(reason) => Fate::Settled(Outcome::Suppressed, reason),
         }
     }
 
@@ -193,8 +197,13 @@ impl Lane {
     }
 
     /// One more time what is known: counted on its conversation, shown in its next message.
-    fn repeat(&mut self, id: Fingerprint, observation: &Observation<'_>, reason: Reason, effects: &mut Effects) {
-        self.books.settle_new(Outcome::Duplicate, reason, 1);
+    fn repeat(
+        &mut self,
+        id: Fingerprint,
+        observation: &Observation<'_>,
+        reason: Reason,
+        effects: &mut Effects,
+    ) -> Fate {
         if let Some(conversation) = self.conversations.get_mut(&id) {
             conversation.digest.repeats = conversation.digest.repeats.saturating_add(1);
             conversation.heard(self.now);
@@ -206,6 +215,7 @@ impl Lane {
         {
             self.dedupe.touch(self.now, route.window, observation.identity, &mut |chunk| note(effects, chunk));
         }
+        Fate::Settled(Outcome::Duplicate, reason)
     }
 
     fn repeated(&mut self, route: &str, key: &str, repeats: usize, effects: &mut Effects) {
@@ -224,7 +234,7 @@ impl Lane {
     }
 
     /// News: into its conversation, or where there is no room for one, into the roll-up.
-    fn take(&mut self, id: Fingerprint, observation: &Observation<'_>, effects: &mut Effects) {
+    fn take(&mut self, id: Fingerprint, observation: &Observation<'_>, effects: &mut Effects) -> Fate {
         let route = self.policy.routes.get(observation.route).cloned();
         let kind = route.as_ref().map_or_else(|| kind_of(observation.state), |route| route.kind);
         let is_new = !self.conversations.contains_key(&id);
@@ -248,19 +258,19 @@ impl Lane {
         };
         conversation.note_over(now);
         if conversation.muted {
-            self.books.settle_new(Outcome::Suppressed, Reason::Muted, 1);
-            return self.place(id, effects);
+            self.place(id, effects);
+            return Fate::Settled(Outcome::Suppressed, Reason::Muted);
         }
         if change == Change::Flaps {
             conversation.digest.flaps = conversation.digest.flaps.saturating_add(1);
-            self.books.settle_new(Outcome::Suppressed, Reason::Flapping, 1);
-            return self.place(id, effects);
+            self.place(id, effects);
+            return Fate::Settled(Outcome::Suppressed, Reason::Flapping);
         }
         if kind == Kind::Thread {
             let waiting: usize = conversation.words.iter().map(|said| said.text.len()).sum();
             if waiting + observation.facts.text.len() > bounds.thread_bytes_max {
-                self.dead_letter(observation, Reason::ThreadFull, effects);
-                return self.place(id, effects);
+                self.place(id, effects);
+                return self.dead_letter(observation, Reason::ThreadFull, effects);
             }
             let facts = &observation.facts;
             conversation
@@ -273,8 +283,8 @@ impl Lane {
         }
         conversation.digest.absorb(now, line, observation.at, bounds.digest_lines_max);
         conversation.digest.files.take(&observation.facts.files, bounds.files_bytes_max);
-        self.books.pend();
         self.place(id, effects);
+        Fate::Waits
     }
 
     /// No room, or not worth one: told in the roll-up.
@@ -284,20 +294,19 @@ impl Lane {
         kind: Kind,
         route: Option<&RoutePolicy>,
         effects: &mut Effects,
-    ) {
+    ) -> Fate {
         match (kind, route) {
             (Kind::Alert | Kind::Record, Some(route)) => {
                 let channel = route.channel.clone();
                 let line = Line::of(observation, self.policy.bounds.line_bytes_max);
-                self.books.pend();
                 self.roll_up_line(&channel, line, observation.at, effects);
+                Fate::WaitsInRollUp
             }
             (Kind::Thread, _) | (_, None) => self.dead_letter(observation, Reason::ConversationsFull, effects),
         }
     }
 
-    fn dead_letter(&mut self, observation: &Observation<'_>, reason: Reason, effects: &mut Effects) {
-        self.books.settle_new(Outcome::DeadLettered, reason, 1);
+    fn dead_letter(&self, observation: &Observation<'_>, reason: Reason, effects: &mut Effects) -> Fate {
         effects.dead_letters.push(DeadLetter {
             reason,
             channel: self.policy.routes.get(observation.route).map_or_else(|| "".into(), |route| route.channel.clone()),
@@ -309,6 +318,7 @@ impl Lane {
             body: observation.facts.text.as_bytes().to_vec(),
             error: reason.meaning().into(),
         });
+        Fate::Settled(Outcome::DeadLettered, reason)
     }
 }
 

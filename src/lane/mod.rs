@@ -10,7 +10,8 @@
 //! only leave after the state that announces it is in Kafka.
 //!
 //! Layout: `marks` (what was folded), `conversation` and `member` (what is known, what is news), `unsaid` (news that nobody
-//! said), `returned` (what an operator sends back), `digest` (what is untold), `schedule` (who is next),
+//! said), `returned` (what an operator sends back), `digest` (what is untold), `schedule` (who is next), `waiting` (who waits
+//! longest, and for what), `decisions` (what was decided, for whoever asks why),
 //! `storm` (what is told together), `enclosed` (what goes along), `answers` (what an answer does), `state` (records in the state topic, `before` in
 //! the version before), `words` and `page` (how it reads), `telling`, `scene` and
 //! `templates` (how a route says it).
@@ -19,6 +20,7 @@ mod answers;
 mod before;
 pub mod books;
 mod conversation;
+pub mod decisions;
 mod dedupe;
 mod digest;
 mod enclosed;
@@ -39,9 +41,10 @@ pub mod templates;
 #[cfg(test)]
 mod tests;
 mod unsaid;
+pub mod waiting;
 mod words;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::hash::BuildHasherDefault;
 use std::sync::Arc;
 
@@ -52,9 +55,10 @@ pub use policy::Policy;
 pub use state::{StateError, StateKey};
 
 use crate::event::frame::{Lesson, Returned};
-use crate::event::{Fingerprint, Frame, HashKey, Position, Timestamp, Urgency};
+use crate::event::{Fingerprint, Frame, HashKey, Position, Timestamp};
 use crate::missive::{Addressed, Answer};
 use conversation::Conversation;
+use decisions::Decision;
 use dedupe::{ChunkKey, Dedupe};
 use marks::Marks;
 use pacing::{Budget, Pacing};
@@ -176,11 +180,15 @@ pub struct Effects {
     pub dead_letters: Vec<DeadLetter>,
     /// To be said; nothing is written for them.
     pub notices: Vec<Notice>,
+    /// To be written in the same transaction, where the policy tells them.
+    pub decisions: Vec<Decision>,
+    /// Decisions beyond [`decisions::DECISIONS_MAX`].
+    pub decisions_left_out: u64,
 }
 
 impl Effects {
     pub fn is_empty(&self) -> bool {
-        self.sends.is_empty() && self.dirty.is_empty() && self.dead_letters.is_empty()
+        self.sends.is_empty() && self.dirty.is_empty() && self.dead_letters.is_empty() && self.decisions.is_empty()
     }
 
     /// Adds to what is to be said: one notice a partition or template, however often it happens.
@@ -332,19 +340,6 @@ impl Lane {
 
     pub const fn dedupe_evicted(&self) -> u64 {
         self.dedupe.evicted()
-    }
-
-    /// When the oldest untold news of each urgency arrived. Walks all conversations: for scrapes, not for steps.
-    pub fn oldest_untold(&self) -> BTreeMap<Urgency, Timestamp> {
-        let mut oldest = BTreeMap::new();
-        for conversation in self.conversations.values() {
-            let digest = &conversation.digest;
-            if let (Some(since), Some(urgency)) = (digest.waiting_since, digest.worst_urgency) {
-                let known = oldest.entry(urgency).or_insert(since);
-                *known = since.min(*known);
-            }
-        }
-        oldest
     }
 
     /// Moves whoever is due, sends what may be sent, tells together what would be told too late.

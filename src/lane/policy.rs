@@ -22,6 +22,7 @@ pub struct Policy {
     pub horizons: Horizons,
     pub bounds: Bounds,
     pub on_doubt: OnDoubt,
+    pub decisions: Decisions,
     /// By channel name.
     pub channels: HashMap<Box<str>, ChannelPolicy>,
     /// By route name.
@@ -108,6 +109,13 @@ pub enum OnDoubt {
     Resend,
     /// Into the dead letters with it, where a person decides.
     Hold,
+}
+
+/// Is every decision told, for whoever asks why they were told something or not?
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Decisions {
+    Untold,
+    Told,
 }
 
 /// When an alert is called flapping: more than `changes` changes of its state within `window`.

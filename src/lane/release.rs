@@ -210,7 +210,7 @@ impl Lane {
     }
 
     /// When a conversation with something to say may say it.
-    fn due_at(&self, conversation: &Conversation) -> Timestamp {
+    pub(super) fn due_at(&self, conversation: &Conversation) -> Timestamp {
         let waiting_since = conversation.digest.waiting_since.unwrap_or(self.now);
         let urgency = conversation.digest.worst_urgency.unwrap_or(Urgency::Normal);
         let horizon = self.policy.horizons.of(urgency);
@@ -437,7 +437,7 @@ pub(super) fn reason(conversation: &Conversation, digest: &Digest, owed: Option<
     }
 }
 
-fn routing_key(id: Fingerprint, conversation: &Conversation) -> RoutingKey {
+pub(super) fn routing_key(id: Fingerprint, conversation: &Conversation) -> RoutingKey {
     match &conversation.subject {
         Subject::Route { route, key, .. } => RoutingKey::new(route, key, &id.to_string()),
         Subject::RollUp { channel } => RoutingKey::new("rollup", channel, &id.to_string()),

@@ -4,7 +4,7 @@
 //! has to say; it is never summarised or rolled up, because somebody has asked for these very words. The same replay twice
 //! is told once. Words beyond what may wait in one conversation become a dead letter again.
 
-use super::books::{Outcome, Reason};
+use super::books::{Fate, Outcome, Reason};
 use super::conversation::{Conversation, Said, Subject};
 use super::dedupe::Seen;
 use super::fold::UNKNOWN_WINDOW;
@@ -17,12 +17,17 @@ impl Lane {
     /// Takes back what had become a dead letter.
     pub(super) fn take_back(&mut self, returned: &Returned<'_>, effects: &mut Effects) {
         self.tally.returned += 1;
+        let fate = self.put_back(returned, effects);
+        self.books.enter(fate);
+    }
+
+    fn put_back(&mut self, returned: &Returned<'_>, effects: &mut Effects) -> Fate {
         let mut seen = Vec::with_capacity(1);
         self.dedupe.look_up(UNKNOWN_WINDOW, &[returned.nonce], &mut seen);
         let dirty = &mut |chunk| note(effects, chunk);
         let seen = self.dedupe.note(self.now, UNKNOWN_WINDOW, returned.nonce, seen[0], dirty);
         if seen == Seen::Duplicate {
-            return self.books.settle_new(Outcome::Duplicate, Reason::Identity, 1);
+            return Fate::Settled(Outcome::Duplicate, Reason::Identity);
         }
         let (id, subject) = self.belongs_to(returned);
         let full = self.conversations.len() >= self.policy.bounds.conversations_max;
@@ -35,16 +40,17 @@ impl Lane {
         conversation.heard(now);
         effects.dirty.insert(StateKey::Conversation(id));
         let waiting: usize = conversation.words.iter().map(|said| said.text.len()).sum();
-        if conversation.muted {
-            self.books.settle_new(Outcome::Suppressed, Reason::Muted, 1);
+        let fate = if conversation.muted {
+            Fate::Settled(Outcome::Suppressed, Reason::Muted)
         } else if waiting + returned.words.len() > bytes_max {
-            self.return_to_sender(returned, Reason::ThreadFull, effects);
+            self.return_to_sender(returned, Reason::ThreadFull, effects)
         } else {
             conversation.words.push_back(Said { author: returned.author.into(), text: returned.words.into() });
             conversation.digest.count(now, returned.at, State::Said, Urgency::Normal);
-            self.books.pend();
-        }
+            Fate::Waits
+        };
         self.place(id, effects);
+        fate
     }
 
     /// The conversation that a routing key names, and what it is about should it have to be opened.
@@ -59,8 +65,7 @@ impl Lane {
         (id, Subject::Route { route: route.into(), key: key.into(), kind })
     }
 
-    fn return_to_sender(&mut self, returned: &Returned<'_>, reason: Reason, effects: &mut Effects) {
-        self.books.settle_new(Outcome::DeadLettered, reason, 1);
+    fn return_to_sender(&self, returned: &Returned<'_>, reason: Reason, effects: &mut Effects) -> Fate {
         let route = RoutingKey::route(returned.routing_key).and_then(|route| self.policy.routes.get(route));
         effects.dead_letters.push(DeadLetter {
             reason,
@@ -73,5 +78,6 @@ impl Lane {
             body: returned.words.as_bytes().to_vec(),
             error: reason.meaning().into(),
         });
+        Fate::Settled(Outcome::DeadLettered, reason)
     }
 }

@@ -10,6 +10,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::conversation::{Conversation, Subject, Told};
+use super::decisions::What;
 use super::digest::Line;
 use super::policy::ChannelPolicy;
 use super::schedule::Tier;
@@ -101,6 +102,7 @@ impl Lane {
         if conversation.told != Told::Opened {
             conversation.told = Told::RolledUp;
         }
+        let covers = digest.covers;
         let rollup_id = self.roll_up_id(&channel);
         let round = self.conversations.get(&rollup_id).map_or(0, |rollup| rollup.sequence) + 1;
         let conversation = self.conversations.get_mut(&id).expect("looked up above");
@@ -110,6 +112,7 @@ impl Lane {
         effects.dirty.insert(StateKey::Conversation(id));
         let lines_max = self.policy.bounds.digest_lines_max;
         self.rollup_mut(&channel).absorb_digest(digest, lines_max);
+        self.decided_for(id, |lane| What::RolledUp { into: lane.key_of(rollup_id), covers }, effects);
         effects.dirty.insert(StateKey::Conversation(rollup_id));
         self.place(rollup_id, effects);
         self.place(id, effects);

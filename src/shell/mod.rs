@@ -9,6 +9,7 @@ pub mod admin;
 pub mod clock;
 pub mod courier;
 pub mod daemon;
+pub mod decisions;
 pub mod edge;
 pub mod hook;
 pub mod ingest;

@@ -202,6 +202,6 @@ fn lane(now: Timestamp, name: &str, report: &LaneReport) -> LaneStatus {
         halted_channels: report.halted_channels,
         conversations: report.conversations,
         dedupe_keys: report.dedupe_keys,
-        oldest_untold_seconds: report.oldest_untold.iter().map(age).collect(),
+        oldest_untold_seconds: report.untold.oldest.iter().map(age).collect(),
     }
 }

@@ -18,8 +18,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 
-use crate::event::{Timestamp, Urgency};
+use crate::event::Timestamp;
 use crate::lane::pacing::Budget;
+use crate::lane::waiting::Untold;
 use crate::lane::{Blocked, Books, Outcome, Tally};
 use past::Past;
 
@@ -107,7 +108,7 @@ pub struct LaneReport {
     pub conversations: usize,
     pub dedupe_keys: usize,
     pub dedupe_evicted: u64,
-    pub oldest_untold: BTreeMap<Urgency, Timestamp>,
+    pub untold: Untold,
 }
 
 /// What became of all events.
@@ -194,7 +195,7 @@ impl Telemetry {
     pub fn lane_gone(&self, name: &str) {
         if let Some(report) = lock(&self.lanes).get_mut(name) {
             report.in_progress = 0;
-            report.oldest_untold.clear();
+            report.untold = Untold::default();
         }
     }
 

@@ -120,7 +120,7 @@ pub(super) fn lane(now: Timestamp, name: &str, report: &LaneReport, messages: &B
     let halted = matches!(report.blocked, Blocked::Halted { .. });
     gauge!("missived_lane_halted", "lane" => lane()).set(f64::from(u8::from(halted)));
     for urgency in Urgency::ALL {
-        let age = report.oldest_untold.get(&urgency).map_or(0.0, |since| now.since(*since).as_secs_f64());
+        let age = report.untold.oldest.get(&urgency).map_or(0.0, |since| now.since(*since).as_secs_f64());
         gauge!("missived_oldest_untold_seconds", "lane" => lane(), "urgency" => urgency.as_str()).set(age);
     }
 }

@@ -170,7 +170,7 @@ impl Owner {
 
     /// Nothing is left to say, of whatever observations or of none.
     pub fn has_told_all(&self) -> bool {
-        self.undone.is_empty() && self.lane.oldest_untold().is_empty()
+        self.undone.is_empty() && self.lane.untold(0).oldest.is_empty()
     }
 
     pub fn is_dirty(&self, kafka: &Committed) -> bool {

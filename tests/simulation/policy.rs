@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use missived::event::{Kind, Timing};
 use missived::lane::Policy;
-use missived::lane::policy::{Bounds, ChannelPolicy, Flap, Horizons, Limits, OnDoubt, Retry, RoutePolicy};
+use missived::lane::policy::{Bounds, ChannelPolicy, Decisions, Flap, Horizons, Limits, OnDoubt, Retry, RoutePolicy};
 use missived::missive::{Channel, ChannelType, Contact};
 
 use super::dials::Dials;
@@ -45,6 +45,7 @@ pub fn policy(dials: &Dials) -> Policy {
         retry: Retry { first: secs(1), longest: secs(pick(dials.retry, &[5, 60, 300])) },
         horizons: Horizons { critical: secs(30), normal: secs(300), low: secs(900) },
         bounds: bounds(dials),
+        decisions: Decisions::Untold,
         on_doubt: if dials.hold > 0 { OnDoubt::Hold } else { OnDoubt::Resend },
         channels: HashMap::from(channels),
         routes: HashMap::from(routes),

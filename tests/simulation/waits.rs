@@ -49,7 +49,7 @@ impl World {
             return Ok(());
         }
         self.sampled_at = self.now;
-        for (urgency, since) in owner.lane().oldest_untold() {
+        for (urgency, since) in owner.lane().untold(0).oldest {
             let since = since.as_millis().saturating_add_signed(-owner.skew);
             let waited = self.now.saturating_sub(since.max(self.excused_until));
             // Where urgencies mix, what waits and what is urgent may be different things: none waits longer than the longest.

@@ -10,7 +10,8 @@ use super::filter::Filter;
 use super::{Bench, ConfigArg, failed, told};
 use crate::event::Timestamp;
 use crate::shell::clock;
-use crate::shell::letters::{Entry, Letter, LetterId, ScanError, scan};
+use crate::shell::kafka::ScanError;
+use crate::shell::letters::{Entry, Letter, LetterId, scan};
 
 const EXAMPLES: &str = "\
 Examples:

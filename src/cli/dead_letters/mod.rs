@@ -5,7 +5,6 @@
 //! marker in one transaction, so that whatever interrupts it, every letter is replayed or not, and is known to be.
 
 mod filter;
-mod harmless;
 mod list;
 mod replay;
 mod show;
@@ -16,7 +15,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 
-use super::EXIT_CONFIG;
+use super::{EXIT_CONFIG, harmless};
 use crate::config::{Config, Environment};
 use crate::shell::kafka::Names;
 

@@ -22,10 +22,11 @@ use super::filter::Filter;
 use super::{Bench, ConfigArg, EXIT_PARTLY, failed, told};
 use crate::event::TopicId;
 use crate::shell::clock;
+use crate::shell::kafka::ScanError;
 use crate::shell::kafka::{
     InstallationError, QuietContext, ReadError, installed, reader_config, scan_partition, topic_ids,
 };
-use crate::shell::letters::{Entry, Letter, LetterId, Plan, ReplayError, Replayer, Returning, ScanError, scan};
+use crate::shell::letters::{Entry, Letter, LetterId, Plan, ReplayError, Replayer, Returning, scan};
 
 /// Letters, and bytes of them, in one transaction.
 const BATCH_LETTERS: usize = 100;
@@ -292,7 +293,7 @@ impl Run {
 
     fn leave_alone(&mut self, letter: LetterId, why: &dyn std::error::Error) {
         self.left_alone += 1;
-        eprintln!("not replayed: {letter}: {}", super::harmless::line(&why.to_string()));
+        eprintln!("not replayed: {letter}: {}", crate::cli::harmless::line(&why.to_string()));
     }
 
     fn flush_progress(&self, dry_run: bool) {

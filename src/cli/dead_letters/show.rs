@@ -8,8 +8,8 @@ use std::process::ExitCode;
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::harmless::{bytes, line};
 use super::{Bench, ConfigArg, failed, told};
+use crate::cli::harmless::{bytes, line};
 use crate::shell::letters::scan::find;
 use crate::shell::letters::{Entry, Letter, LetterId};
 

@@ -2,7 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::harmless::{line, start};
+use crate::cli::harmless::{line, start};
+use crate::cli::moment::rfc3339;
 use crate::event::Timestamp;
 use crate::shell::letters::{About, Content, Letter};
 
@@ -67,8 +68,7 @@ pub fn as_json(letter: &Letter, replayed: Option<Timestamp>) -> Value {
 
 /// In UTC, as RFC 3339.
 pub fn moment(at: Option<Timestamp>) -> Option<String> {
-    let millis = i64::try_from(at?.as_millis()).ok()?;
-    jiff::Timestamp::from_millisecond(millis).ok().map(|at| at.to_string())
+    at.and_then(rfc3339)
 }
 
 /// Bytes as text where they are, and otherwise as hex digits.

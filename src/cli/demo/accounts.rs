@@ -101,7 +101,6 @@ fn rolled_up(lane: &LaneReport) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
 
     use super::*;
     use crate::event::Timestamp;
@@ -129,7 +128,7 @@ mod tests {
             conversations: 1,
             dedupe_keys: 0,
             dedupe_evicted: 0,
-            oldest_untold: BTreeMap::new(),
+            untold: crate::lane::waiting::Untold::default(),
         }
     }
 

@@ -126,7 +126,7 @@ impl View {
 
     fn oldest_untold(&self) -> String {
         let Some(lane) = &self.lane else { return "-".to_owned() };
-        let waits = lane.oldest_untold.iter().map(|(urgency, since)| wait(*urgency, self.now, *since));
+        let waits = lane.untold.oldest.iter().map(|(urgency, since)| wait(*urgency, self.now, *since));
         let waits: Vec<_> = waits.collect();
         if waits.is_empty() { "-".to_owned() } else { waits.join(", ") }
     }

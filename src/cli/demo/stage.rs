@@ -233,7 +233,7 @@ impl Stage {
         self.publish_due = Deadline::after(PUBLISH);
         let Counted { daemon: totals, replies_read, .. } = self.counted();
         let balance = totals.balance;
-        let untold = self.accounts.lane().map(|lane| lane.oldest_untold).unwrap_or_default();
+        let untold = self.accounts.lane().map(|lane| lane.untold.oldest).unwrap_or_default();
         self.sandbox.publish(Books {
             consumed: balance.consumed,
             duplicates: balance.duplicates,

@@ -4,6 +4,7 @@
 //! and failures are the simulator's.
 
 mod answers;
+mod asked;
 mod reasons;
 mod sent_again;
 mod telling;
@@ -14,11 +15,11 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::policy::{Bounds, Flap, Horizons, Limits, OnDoubt, Policy, Retry, RoutePolicy};
+use super::policy::{Bounds, Decisions, Flap, Horizons, Limits, OnDoubt, Policy, Retry, RoutePolicy};
 use super::release::tests_support::channel;
 use super::*;
 use crate::event::frame::LedgerRecord;
-use crate::event::{Facts, FrameBuilder, Kind, Observation, State, Timing};
+use crate::event::{Facts, FrameBuilder, Kind, Observation, State, Timing, Urgency};
 use crate::missive::answer::Status;
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -77,6 +78,7 @@ fn policy() -> Policy {
             files_bytes_max: 1_000,
         },
         on_doubt: OnDoubt::Resend,
+        decisions: Decisions::Told,
         channels: HashMap::from([("ops".into(), channel(10, 20, Duration::from_secs(300)))]),
         routes: routes.into_iter().map(|route| (route.name.clone(), route)).collect(),
     }

@@ -27,6 +27,7 @@ use crate::event::Timestamp;
 use crate::event::frame::{LedgerError, LedgerRecord};
 use crate::lane::{Blocked, Effects, Input, Lane};
 use crate::shell::clock::{self, Deadline};
+use crate::shell::decisions;
 use crate::shell::kafka::{QuietContext, reader_config, transactional_config};
 use crate::shell::readiness::{Gate, ReadyState};
 use crate::telemetry::LaneReport;
@@ -46,6 +47,9 @@ const FLOOD: usize = 500;
 
 /// How often metrics are told.
 const REPORT_INTERVAL: Duration = Duration::from_millis(100);
+
+/// Conversations that a report names because they wait longest.
+const LONGEST_WAITING: usize = 10;
 
 /// How long an owner rests before it tries again what failed.
 const RETRY_PAUSE: Duration = Duration::from_millis(500);
@@ -361,6 +365,14 @@ impl<'p> Owner<'p> {
             let bytes_max = self.plan.kafka.topics.message_bytes_max;
             let letter = |letter| dead_letter::write(&names.dead_letters, name, letter, now, bytes_max);
             writes.extend(effects.dead_letters.iter().map(letter));
+            let told = decisions::records(name, &effects.decisions, effects.decisions_left_out);
+            writes.extend(told.into_iter().map(|value| Write {
+                topic: &names.decisions,
+                partition: self.partition,
+                key: name.as_bytes().to_vec(),
+                value: Some(value),
+                headers: None,
+            }));
         }
         if let Some(position) = self.position {
             writes.push(Write {
@@ -429,7 +441,7 @@ impl<'p> Owner<'p> {
                 conversations: lane.conversations(),
                 dedupe_keys: lane.dedupe_keys(),
                 dedupe_evicted: lane.dedupe_evicted(),
-                oldest_untold: lane.oldest_untold(),
+                untold: lane.untold(LONGEST_WAITING),
             };
             self.plan.telemetry.lane(name, report);
         }

@@ -15,7 +15,10 @@ pub(super) use context::log;
 pub use context::{Assignments, GroupContext, GroupEvent, Partition, QuietContext};
 pub use installation::{Installation, InstallationError, install, installed};
 pub use raw::{Batches, Fetched, topic_ids};
-pub use reader::{ReadError, read_partition, read_stable_part, scan_partition, wait_until_stable};
+pub use reader::{
+    ReadError, ScanError, follow_topic, partitions_of, read_partition, read_stable_part, scan_partition, scan_topic,
+    wait_until_stable,
+};
 pub use topics::{TopicError, TopicState, create_topics, list_topics, trim};
 
 use crate::config;
@@ -28,6 +31,7 @@ pub struct Names {
     pub state: String,
     pub replies: String,
     pub dead_letters: String,
+    pub decisions: String,
     pub intake_group: String,
     pub lane_group: String,
 }
@@ -40,6 +44,7 @@ impl Names {
             state: format!("{namespace}.state"),
             replies: format!("{namespace}.replies"),
             dead_letters: format!("{namespace}.dead-letters"),
+            decisions: format!("{namespace}.decisions"),
             intake_group: format!("{namespace}.intake"),
             lane_group: format!("{namespace}.lane"),
         }

@@ -16,10 +16,14 @@ use thiserror::Error;
 use super::context::QuietContext;
 use super::reader_config;
 use crate::config;
+use crate::event::Timestamp;
 use crate::shell::clock::Deadline;
 
 /// How long one request may take.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long learning which topics there are may take.
+const METADATA_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long a scan waits for the next record.
 const SILENCE_MAX: Duration = Duration::from_secs(30);
@@ -31,6 +35,17 @@ pub enum ReadError {
     Kafka { topic: String, partition: i32, error: KafkaError },
     #[error("{topic} partition {partition} could not be read to its end in time")]
     TimedOut { topic: String, partition: i32 },
+}
+
+/// Why a topic can't be scanned.
+#[derive(Debug, Error)]
+pub enum ScanError {
+    #[error("kafka at {bootstrap} is not reachable: {error}")]
+    Unreachable { bootstrap: String, error: KafkaError },
+    #[error("topic {0} does not exist: `missived topics create` makes it")]
+    NoTopic(String),
+    #[error(transparent)]
+    Read(#[from] ReadError),
 }
 
 /// Shows every committed record of a partition to `on_record` (key and value; a tombstone has none), in order.
@@ -117,6 +132,75 @@ pub fn scan_partition(
     };
     close(consumer);
     scanned
+}
+
+/// Shows the committed records of a topic to `on_record`, one partition after another, each from its first record at or after
+/// `since` to where it ends now; breaking ends its partition.
+pub fn scan_topic(
+    kafka: &config::Kafka,
+    topic: &str,
+    since: Option<Timestamp>,
+    mut on_record: impl FnMut(&BorrowedMessage<'_>) -> ControlFlow<()>,
+) -> Result<(), ScanError> {
+    for partition in 0..partitions_of(kafka, topic)? {
+        let from = match since {
+            Some(since) => first_since(kafka, topic, partition, since)?,
+            None => 0,
+        };
+        scan_partition(kafka, topic, partition, from, &mut on_record)?;
+    }
+    Ok(())
+}
+
+/// Shows what is committed from now on to `on_record`, of all partitions, until it breaks.
+pub fn follow_topic(
+    kafka: &config::Kafka,
+    topic: &str,
+    mut on_record: impl FnMut(&BorrowedMessage<'_>) -> ControlFlow<()>,
+) -> Result<(), ScanError> {
+    let partitions = partitions_of(kafka, topic)?;
+    let failed = |error| ReadError::Kafka { topic: topic.to_owned(), partition: -1, error };
+    let consumer: BaseConsumer<QuietContext> =
+        reader_config(kafka).create_with_context(QuietContext).map_err(failed)?;
+    let mut assignment = TopicPartitionList::new();
+    for partition in 0..partitions {
+        let (_, end) = consumer.fetch_watermarks(topic, partition, REQUEST_TIMEOUT).map_err(failed)?;
+        assignment.add_partition_offset(topic, partition, Offset::Offset(end)).map_err(failed)?;
+    }
+    consumer.assign(&assignment).map_err(failed)?;
+    loop {
+        match consumer.poll(Duration::from_secs(1)) {
+            Some(Ok(record)) if on_record(&record).is_break() => return Ok(()),
+            Some(Ok(_)) | Some(Err(KafkaError::PartitionEOF(_))) | None => {}
+            Some(Err(error)) => tracing::warn!(%error, topic, "while following a topic"),
+        }
+    }
+}
+
+/// How many partitions a topic has.
+pub fn partitions_of(kafka: &config::Kafka, topic: &str) -> Result<i32, ScanError> {
+    let unreachable = |error| ScanError::Unreachable { bootstrap: kafka.bootstrap.clone(), error };
+    let client: BaseConsumer<QuietContext> =
+        reader_config(kafka).create_with_context(QuietContext).map_err(unreachable)?;
+    let metadata = client.fetch_metadata(None, METADATA_TIMEOUT).map_err(unreachable)?;
+    let found = metadata.topics().iter().find(|found| found.name() == topic && found.error().is_none());
+    let count = found.map(|found| found.partitions().len()).filter(|count| *count > 0);
+    let count = count.ok_or_else(|| ScanError::NoTopic(topic.to_owned()))?;
+    Ok(i32::try_from(count).unwrap_or(i32::MAX))
+}
+
+/// The offset of the first record at or after an instant; where there is none, the end.
+fn first_since(kafka: &config::Kafka, topic: &str, partition: i32, since: Timestamp) -> Result<i64, ReadError> {
+    let failed = |error| ReadError::Kafka { topic: topic.to_owned(), partition, error };
+    let client: BaseConsumer<QuietContext> = reader_config(kafka).create_with_context(QuietContext).map_err(failed)?;
+    let millis = i64::try_from(since.as_millis()).unwrap_or(i64::MAX);
+    let mut asked = TopicPartitionList::new();
+    asked.add_partition_offset(topic, partition, Offset::Offset(millis)).map_err(failed)?;
+    let found = client.offsets_for_times(asked, REQUEST_TIMEOUT).map_err(failed)?;
+    match found.find_partition(topic, partition).map(|found| found.offset()) {
+        Some(Offset::Offset(offset)) => Ok(offset),
+        _ => Ok(i64::MAX),
+    }
 }
 
 /// Closing a consumer takes a tenth of a second, and nobody needs to wait for it.

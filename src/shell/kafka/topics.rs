@@ -54,10 +54,11 @@ struct Wanted<'a> {
     partitions: i32,
     frozen: bool,
     config: &'static [(&'static str, &'static str)],
+    retention: Option<Duration>,
 }
 
 const KEEP: &[(&str, &str)] = &[("cleanup.policy", "delete"), ("retention.ms", "-1"), ("retention.bytes", "-1")];
-const REPLIES: &[(&str, &str)] = &[("cleanup.policy", "delete")];
+const DELETE: &[(&str, &str)] = &[("cleanup.policy", "delete")];
 const COMPACT: &[(&str, &str)] = &[
     ("cleanup.policy", "compact"),
     ("segment.ms", "600000"),
@@ -65,14 +66,19 @@ const COMPACT: &[(&str, &str)] = &[
     ("delete.retention.ms", "3600000"),
 ];
 
-fn wanted<'a>(names: &'a Names, topics: &config::Topics) -> [Wanted<'a>; 4] {
+fn wanted<'a>(names: &'a Names, topics: &config::Topics) -> Vec<Wanted<'a>> {
     let ledger = topics.ledger_partitions;
-    [
-        Wanted { name: &names.ledger, partitions: ledger, frozen: true, config: KEEP },
-        Wanted { name: &names.state, partitions: ledger, frozen: true, config: COMPACT },
-        Wanted { name: &names.replies, partitions: topics.reply_partitions, frozen: false, config: REPLIES },
-        Wanted { name: &names.dead_letters, partitions: 1, frozen: false, config: KEEP },
-    ]
+    let topic = |name, partitions, config| Wanted { name, partitions, frozen: false, config, retention: None };
+    let mut wanted = vec![
+        Wanted { frozen: true, ..topic(&names.ledger, ledger, KEEP) },
+        Wanted { frozen: true, ..topic(&names.state, ledger, COMPACT) },
+        topic(&names.replies, topics.reply_partitions, DELETE),
+        topic(&names.dead_letters, 1, KEEP),
+    ];
+    if let Some(decisions) = topics.decisions {
+        wanted.push(Wanted { retention: Some(decisions.retention), ..topic(&names.decisions, ledger, DELETE) });
+    }
+    wanted
 }
 
 /// The internal topics as they stand.
@@ -109,8 +115,15 @@ pub async fn create_topics(kafka: &config::Kafka, names: &Names) -> Result<Vec<S
         return Ok(Vec::new());
     }
     let message_bytes_max = kafka.topics.message_bytes_max.to_string();
-    let new: Vec<_> =
-        missing.iter().map(|topic| new_topic(topic, kafka.topics.replication, &message_bytes_max)).collect();
+    let retentions: Vec<_> =
+        missing.iter().map(|topic| topic.retention.map(|span| span.as_millis().to_string())).collect();
+    let described = missing.iter().zip(&retentions);
+    let new: Vec<_> = described
+        .map(|(topic, retention)| {
+            let new = new_topic(topic, kafka.topics.replication, &message_bytes_max);
+            retention.iter().fold(new, |new, retention| new.set("retention.ms", retention))
+        })
+        .collect();
     let options = AdminOptions::new().request_timeout(Some(REQUEST_TIMEOUT)).operation_timeout(Some(REQUEST_TIMEOUT));
     for result in client.create_topics(&new, &options).await.map_err(TopicError::Kafka)? {
         match result {

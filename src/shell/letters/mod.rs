@@ -25,4 +25,4 @@ pub use reference::Reference;
 pub use replayer::{ReplayError, Replayer};
 pub use replaying::Replaying;
 pub use returning::{Plan, Returning, Unreplayable};
-pub use scan::{ScanError, scan};
+pub use scan::scan;
