@@ -5,6 +5,8 @@
 
 #[path = "support/certificates.rs"]
 mod certificates;
+#[path = "operations/first_day.rs"]
+mod first_day;
 #[path = "operations/manager.rs"]
 mod manager;
 #[path = "operations/reload.rs"]
@@ -20,5 +22,7 @@ mod service;
 mod silence;
 #[expect(dead_code, reason = "the helpers serve all test files; this one needs some of them")]
 mod support;
+#[path = "operations/waiting.rs"]
+mod waiting;
 #[path = "operations/watcher.rs"]
 mod watcher;

@@ -121,7 +121,7 @@ mod tests {
         for mut command in shown().into_iter().chain([Arguments::command()]) {
             let (name, help) = (command.get_name().to_owned(), command.render_help().to_string());
             assert!(help.contains("Examples:") && help.contains("missived "), "{name}:\n{help}");
-            assert!(help.contains("Exit codes: 0"), "{name}:\n{help}");
+            assert!(help.contains("Exit codes: "), "{name}:\n{help}");
         }
     }
 

@@ -1,6 +1,6 @@
 //! A log event put into words: its message, its fields, and all of it on one line.
 //!
-//! Control characters are shown, never written: a text that strangers chose can't begin a line of its own or speak to a terminal.
+//! Control characters and marks that turn text around are shown, never written: a text that strangers chose can't begin a line of its own or speak to a terminal.
 //! Limits: a value has [`VALUE_BYTES_MAX`] bytes, a line [`LINE_BYTES_MAX`]; what is longer is cut.
 
 use std::fmt::{self, Write as _};
@@ -68,8 +68,8 @@ struct Shown<'a, 'b>(&'a mut fmt::Formatter<'b>);
 
 impl fmt::Write for Shown<'_, '_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        for part in text.split_inclusive(char::is_control) {
-            let Some(control) = part.chars().next_back().filter(|last| last.is_control()) else {
+        for part in text.split_inclusive(is_unseen) {
+            let Some(control) = part.chars().next_back().filter(|last| is_unseen(*last)) else {
                 return self.0.write_str(part);
             };
             self.0.write_str(&part[..part.len() - control.len_utf8()])?;
@@ -77,4 +77,9 @@ impl fmt::Write for Shown<'_, '_> {
         }
         Ok(())
     }
+}
+
+fn is_unseen(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }
