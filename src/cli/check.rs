@@ -41,7 +41,7 @@ Examples:
       Prove topics, permissions and tokens too, and find the ids of the teams, labels and people that
       the file names; nothing is changed and nothing is sent
 
-Exit status: 0 when the file works, 78 when it has faults, 1 when --online found something.";
+Exit codes: 0 when the file works, 78 when it has faults, 1 when --online found something.";
 
 /// Checks the file and reports.
 pub fn run(args: &CheckArgs) -> ExitCode {

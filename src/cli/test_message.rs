@@ -23,7 +23,7 @@ Examples:
   missived test-message ops
   missived test-message ops --text \"hello from the new cluster\"
 
-Exit status: 0 Missive took it, 1 not, 78 faulty config.";
+Exit codes: 0 Missive took it, 1 not, 78 faulty config.";
 
 /// Send one message to a channel.
 #[derive(Args, Clone, Debug)]

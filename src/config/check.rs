@@ -16,7 +16,7 @@ use super::raw::{Reading, Section};
 use super::secrets::Environment;
 use super::sources::{RoutePart, SourcesPart, sources};
 use super::value::{Size, Value as _};
-use super::{Admin, Config, Hook, Ingest, Intake, Kafka, Lane, Missive, edge, edges, kafka, lane, links};
+use super::{Admin, Config, Hook, Ingest, Intake, Kafka, Lane, Log, Missive, edge, edges, kafka, lane, links, log};
 use crate::lane::Policy;
 use crate::lane::policy::{Bounds, Decisions, Horizons};
 use crate::route::{Carries, Source};
@@ -35,6 +35,7 @@ struct Parts {
     hook: Option<Hook>,
     ingest: Option<Ingest>,
     admin: Admin,
+    log: Log,
     drain_deadline: Duration,
     fallback: Option<HaltFallback>,
 }
@@ -81,6 +82,7 @@ fn read(root: &Section<'_>, environment: &Environment) -> Parts {
         hook: edge::hook(&root.section("hook"), doors, environment),
         ingest: edge::ingest(&root.section("ingest"), gates, environment),
         admin: edges::admin(&root.section("admin")),
+        log: log::log(&root.section("log")),
         drain_deadline: edges::drain_deadline(&root.section("run")),
         fallback: fallback(root, environment),
         kafka,
@@ -165,10 +167,23 @@ fn build(parts: Parts, hook: Option<Hook>, ingest: Option<Ingest>) -> Option<Con
     let lanes = lanes?;
     let missive: Missive = parts.missive.missive?;
     let sources: Vec<Source> = parts.sources.sources;
-    let (intake, admin, drain_deadline) = (parts.intake, parts.admin, parts.drain_deadline);
+    let (intake, admin, log, drain_deadline) = (parts.intake, parts.admin, parts.log, parts.drain_deadline);
     let names = parts.names;
     let halt_fallback = parts.fallback;
-    Some(Config { kafka, missive, names, lanes, sources, intake, hook, ingest, admin, drain_deadline, halt_fallback })
+    Some(Config {
+        kafka,
+        missive,
+        names,
+        lanes,
+        sources,
+        intake,
+        hook,
+        ingest,
+        admin,
+        log,
+        drain_deadline,
+        halt_fallback,
+    })
 }
 
 /// What all lanes are told.

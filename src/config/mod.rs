@@ -17,6 +17,7 @@ mod kafka;
 mod lane;
 mod librdkafka;
 mod links;
+mod log;
 mod matches;
 mod message;
 mod missive;
@@ -52,6 +53,7 @@ use crate::route::Source;
 
 pub use fallback::{HaltFallback, Pager};
 pub use fault::{Fault, Faults, KeyPath, Problem, Warning};
+pub use log::{Allowance, Log, LogFormat};
 pub use names::{NameOf, NameUse, Names};
 pub use network::Network;
 pub use raw::KnownKey;
@@ -69,6 +71,8 @@ pub struct Loaded {
     pub warnings: Vec<Warning>,
     /// What the file says, to be compared with a later one.
     pub written: Written,
+    /// The keys whose files are copies that systemd made when it started the service: reading them again changes nothing.
+    pub credentials: Vec<KeyPath>,
 }
 
 /// A file that works, but perhaps for names that stand for nothing yet; and what Missive can be asked about.
@@ -85,7 +89,7 @@ pub struct Asking {
 /// Why there is no config. All of it is for whoever wrote the file; none of it holds a secret.
 #[derive(Debug, Error)]
 pub enum LoadError {
-    #[error("{}: can't be read: {error}", file.display())]
+    #[error("{}: can't be read: {error}{}", file.display(), remedy(error))]
     Unreadable { file: PathBuf, error: io::Error },
     #[error("{}: larger than {FILE_BYTES_MAX} bytes", file.display())]
     TooLarge { file: PathBuf },
@@ -107,6 +111,14 @@ impl LoadError {
     }
 }
 
+/// What may help whoever has just installed us.
+fn remedy(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::NotFound => "; `missived init` writes a first one",
+        _ => "",
+    }
+}
+
 impl Config {
     /// Reads and checks the file, and every secret file that it names.
     pub fn load(path: &Path, environment: &Environment) -> Result<Loaded, LoadError> {
@@ -119,7 +131,9 @@ impl Config {
         let (config, noted, written) = examine(text, file, environment)?;
         match (config, Faults::collect(file.to_owned(), noted.faults)) {
             (_, Some(faults)) => Err(LoadError::Faults(faults)),
-            (Some(config), None) => Ok(Loaded { config, warnings: noted.warnings, written }),
+            (Some(config), None) => {
+                Ok(Loaded { config, warnings: noted.warnings, written, credentials: noted.credentials })
+            }
             (None, None) => unreachable!("a part of the config is missing without a fault"),
         }
     }
@@ -131,7 +145,7 @@ impl Config {
         let open = noted.faults.iter().all(|fault| matches!(fault.problem, Problem::WithoutId { .. }));
         match (config, Faults::collect(path.to_owned(), noted.faults)) {
             (Some(config), without_id) if open => {
-                let loaded = Loaded { config, warnings: noted.warnings, written };
+                let loaded = Loaded { config, warnings: noted.warnings, written, credentials: noted.credentials };
                 Ok(Asking { loaded, uses: noted.uses, without_id })
             }
             (_, Some(faults)) => Err(LoadError::Faults(faults)),
@@ -185,6 +199,7 @@ pub struct Config {
     /// None: no source takes anything this way.
     pub ingest: Option<Ingest>,
     pub admin: Admin,
+    pub log: Log,
     /// The longest a drain may take before what is left is left to a successor.
     pub drain_deadline: Duration,
     /// None: critical news waits until Missive takes the token again.

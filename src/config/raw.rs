@@ -24,6 +24,7 @@ pub(super) struct Reading<'a> {
     warnings: RefCell<Vec<Warning>>,
     known: RefCell<Vec<KnownKey>>,
     uses: RefCell<Vec<NameUse>>,
+    credentials: RefCell<Vec<KeyPath>>,
 }
 
 /// A key that was asked for.
@@ -40,12 +41,13 @@ pub(super) struct Noted {
     pub warnings: Vec<Warning>,
     pub known: Vec<KnownKey>,
     pub uses: Vec<NameUse>,
+    pub credentials: Vec<KeyPath>,
 }
 
 impl<'a> Reading<'a> {
     pub fn new(file: PathBuf, text: &'a str, root: &'a DeTable<'a>) -> Self {
-        let (faults, warnings, known, uses) = Default::default();
-        Self { file, text, root, faults, warnings, known, uses }
+        let (faults, warnings, known, uses, credentials) = Default::default();
+        Self { file, text, root, faults, warnings, known, uses, credentials }
     }
 
     pub fn root(&'a self) -> Section<'a> {
@@ -54,7 +56,9 @@ impl<'a> Reading<'a> {
 
     pub fn finish(self) -> Noted {
         let (faults, warnings) = (self.faults.into_inner(), self.warnings.into_inner());
-        Noted { faults, warnings, known: self.known.into_inner(), uses: self.uses.into_inner() }
+        let (known, uses, credentials) =
+            (self.known.into_inner(), self.uses.into_inner(), self.credentials.into_inner());
+        Noted { faults, warnings, known, uses, credentials }
     }
 
     pub fn unfit(&self, key: KeyPath, found: impl Display, wanted: impl Display) {
@@ -74,6 +78,11 @@ impl<'a> Reading<'a> {
     /// A name or an id of Missive's that stands in the file.
     pub fn used(&self, name: NameUse) {
         self.uses.borrow_mut().push(name);
+    }
+
+    /// What `key` names is one of systemd's copies.
+    pub fn credential(&self, key: KeyPath) {
+        self.credentials.borrow_mut().push(key);
     }
 
     fn fault(&self, key: KeyPath, problem: Problem) {
