@@ -1,5 +1,7 @@
 //! The hook endpoint over real sockets, with librdkafka's in-process cluster as Kafka.
 
+#[path = "support/certificates.rs"]
+mod certificates;
 #[path = "hook/scene.rs"]
 mod scene;
 

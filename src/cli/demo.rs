@@ -144,7 +144,8 @@ fn play(args: &DemoArgs) -> Result<Ending, DemoError> {
 fn log_to(path: &Path) -> Result<(), DemoError> {
     let failed = |error| DemoError::File { path: path.to_owned(), error };
     let file = File::options().create(true).append(true).open(path).map_err(failed)?;
-    let lines = tracing_subscriber::fmt().with_env_filter(super::run::filter()).with_ansi(false);
+    let lines =
+        tracing_subscriber::fmt().with_env_filter(crate::shell::log::filter("missived=info,warn")).with_ansi(false);
     lines.with_writer(Mutex::new(file)).init();
     Ok(())
 }
@@ -222,7 +223,7 @@ async fn live(args: &DemoArgs, seed: u64) -> Result<Ending, DemoError> {
                 Key::Storm => stage.progress().storm(STORM_EVENTS),
                 Key::Restart => {
                     showing.show_now(&stage, Mood::Restarting);
-                    stage.restart_daemon().await?;
+                    stage.kill_daemon().await?;
                 }
                 Key::Quit => break,
             },

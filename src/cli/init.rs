@@ -15,9 +15,11 @@ const EXAMPLES: &str = "\
 Examples:
   missived init
   missived init --config ./missived.toml
+  missived init --missive http://127.0.0.1:8090
+      For a stand-in: missived sandbox --help
   printf '%s\\n' kafka1:9092 '' ops 11111111-2222-4333-8444-555555555555 alerts alertmanager n | missived init --config m.toml
 
-Exit status: 0 written, 1 not.";
+Exit codes: 0 written, 1 not.";
 
 const FORMATS: [&str; 4] = ["alertmanager", "grafana", "cloudevents", "hubspot"];
 
@@ -28,6 +30,9 @@ pub struct InitArgs {
     /// Where to; a file that is there is left alone
     #[arg(long, value_name = "FILE", default_value = "/etc/missived/missived.toml")]
     config: PathBuf,
+    /// Where Missive is; a stand-in's address, or nothing for the real one
+    #[arg(long, value_name = "URL")]
+    missive: Option<String>,
 }
 
 /// Asks and writes.
@@ -36,7 +41,11 @@ pub fn run(args: &InitArgs) -> ExitCode {
         eprintln!("missived: {} is there already; name another one with --config", args.config.display());
         return ExitCode::FAILURE;
     }
-    let text = match ask(&mut io::stdin().lock(), &mut io::stderr()) {
+    if args.missive.as_ref().is_some_and(|url| !is_plain(url)) {
+        eprintln!("missived: --missive can't be that");
+        return ExitCode::FAILURE;
+    }
+    let text = match ask(args.missive.as_deref(), &mut io::stdin().lock(), &mut io::stderr()) {
         Ok(text) => text,
         Err(error) => {
             eprintln!("missived: {error}");
@@ -60,7 +69,7 @@ pub fn run(args: &InitArgs) -> ExitCode {
 }
 
 /// The file, from what `answers` says.
-fn ask(answers: &mut impl BufRead, screen: &mut impl Write) -> io::Result<String> {
+fn ask(missive: Option<&str>, answers: &mut impl BufRead, screen: &mut impl Write) -> io::Result<String> {
     let mut question = |text: &str, default: &str, fits: &dyn Fn(&str) -> bool| loop {
         let shown = if default.is_empty() { String::new() } else { format!(" [{default}]") };
         write!(screen, "{text}{shown}: ")?;
@@ -75,16 +84,15 @@ fn ask(answers: &mut impl BufRead, screen: &mut impl Write) -> io::Result<String
         }
         writeln!(screen, "  that can't be: {answer:?}")?;
     };
-    let plain = |text: &str| !text.is_empty() && !text.contains(['"', '\\']) && !text.contains(char::is_control);
     let name = |text: &str| {
         !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
     };
-    let bootstrap = question("Kafka's bootstrap servers (host:port, …)", "", &plain)?;
-    let token = question("File with Missive's API token", "/etc/missived/secrets/missive-token", &plain)?;
+    let bootstrap = question("Kafka's bootstrap servers (host:port, …)", "", &is_plain)?;
+    let token = question("File with Missive's API token", "/etc/missived/secrets/missive-token", &is_plain)?;
     let channel = question("A name for the channel (a-z, 0-9, -)", "ops", &name)?;
     let account =
         question("Its id in Missive (Settings › Accounts › the channel)", "", &|id| Uuid::try_parse(id).is_ok())?;
-    let topic = question("Topic to read", "alerts", &plain)?;
+    let topic = question("Topic to read", "alerts", &is_plain)?;
     let format = question("Its format (alertmanager, grafana, cloudevents, hubspot)", "alertmanager", &|format| {
         FORMATS.contains(&format)
     })?;
@@ -94,9 +102,10 @@ fn ask(answers: &mut impl BufRead, screen: &mut impl Write) -> io::Result<String
     } else {
         "events".to_owned()
     };
+    let url = missive.map_or(String::new(), |url| format!("url = \"{url}\"\n"));
     let mut text = format!(
-        "# Every other key, with its default: config/missived.toml of the sources, or man missived.\n\n[kafka]\nbootstrap = \"{bootstrap}\"\n\n\
-         [missive]\ntoken_file = \"{token}\"\n\n[channels.{channel}]\naccount = \"{account}\"\ntype = \"text\"\n"
+        "# Every other key, with its default: /etc/missived/example.toml, or config/missived.toml of the sources.\n\n[kafka]\nbootstrap = \"{bootstrap}\"\n\n\
+         [missive]\n{url}token_file = \"{token}\"\n\n[channels.{channel}]\naccount = \"{account}\"\ntype = \"text\"\n"
     );
     if hook == "y" {
         text += &format!(
@@ -105,6 +114,11 @@ fn ask(answers: &mut impl BufRead, screen: &mut impl Write) -> io::Result<String
     }
     text += &format!("\n[sources.{source}]\ntopic = \"{topic}\"\nformat = \"{format}\"\nchannel = \"{channel}\"\n");
     Ok(text)
+}
+
+/// What can stand between quotes as it is.
+fn is_plain(text: &str) -> bool {
+    !text.is_empty() && !text.contains(['"', '\\']) && !text.contains(char::is_control)
 }
 
 #[cfg(test)]
@@ -124,11 +138,18 @@ mod tests {
             token.display()
         );
         let mut screen = Vec::new();
-        let text = ask(&mut answers.as_bytes(), &mut screen).expect("all answers");
+        let text = ask(None, &mut answers.as_bytes(), &mut screen).expect("all answers");
         let loaded = Config::parse(&text, Path::new("missived.toml"), &Environment::default());
         assert!(loaded.is_ok(), "{text}\n{:?}", loaded.err());
         let screen = String::from_utf8(screen).expect("text");
         assert_eq!(screen.matches("that can't be").count(), 2, "{screen}");
-        assert!(ask(&mut &b"kafka1:9092\n"[..], &mut Vec::new()).is_err(), "answers that end too early write nothing");
+        let stand_in =
+            ask(Some("http://127.0.0.1:8090"), &mut answers.as_bytes(), &mut Vec::new()).expect("all answers");
+        assert!(stand_in.contains("url = \"http://127.0.0.1:8090\"\n"), "{stand_in}");
+        assert!(Config::parse(&stand_in, Path::new("missived.toml"), &Environment::default()).is_ok(), "{stand_in}");
+        assert!(
+            ask(None, &mut &b"kafka1:9092\n"[..], &mut Vec::new()).is_err(),
+            "answers that end too early write nothing"
+        );
     }
 }

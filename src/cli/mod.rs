@@ -32,7 +32,9 @@ const EXAMPLES: &str = "\
 Examples:
   missived demo                                   a whole inbox to look at, nothing else needed
   missived check --config /etc/missived/missived.toml
-  missived run --config /etc/missived/missived.toml";
+  missived run --config /etc/missived/missived.toml
+
+Exit codes: 0 done, 1 failed, 2 wrong arguments, 78 faulty config; `missived COMMAND --help` has those of each command.";
 
 /// Kafka events into the Missive team inbox, and the replies back.
 #[derive(Parser)]
@@ -99,5 +101,55 @@ pub fn run(arguments: Arguments) -> ExitCode {
         Command::Sandbox(args) => sandbox::run(args),
         Command::Completions(args) => manual::completions(&args),
         Command::Man => manual::man(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+    use clap::error::ErrorKind;
+
+    use super::*;
+
+    fn shown() -> Vec<clap::Command> {
+        let command = Arguments::command();
+        command.get_subcommands().filter(|command| !command.is_hide_set()).cloned().collect()
+    }
+
+    #[test]
+    fn every_command_shows_examples_and_says_its_exit_codes() {
+        for mut command in shown().into_iter().chain([Arguments::command()]) {
+            let (name, help) = (command.get_name().to_owned(), command.render_help().to_string());
+            assert!(help.contains("Examples:") && help.contains("missived "), "{name}:\n{help}");
+            assert!(help.contains("Exit codes: "), "{name}:\n{help}");
+        }
+    }
+
+    #[test]
+    fn what_is_misspelt_is_answered_with_what_was_meant() {
+        let rows: [(&[&str], ErrorKind, &str); 4] = [
+            (&["missived", "staus"], ErrorKind::InvalidSubcommand, "'status'"),
+            (&["missived", "dead-leters"], ErrorKind::InvalidSubcommand, "'dead-letters'"),
+            (&["missived", "run", "--confg", "x"], ErrorKind::UnknownArgument, "'--config'"),
+            (&["missived", "run", "--log-format", "jsn"], ErrorKind::InvalidValue, "'json'"),
+        ];
+        for (words, kind, meant) in rows {
+            let Err(error) = Arguments::try_parse_from(words) else { panic!("{words:?} is no command") };
+            let text = error.to_string();
+            assert_eq!((error.kind(), error.exit_code()), (kind, 2), "{text}");
+            assert!(text.contains("similar") && text.contains(meant), "{text}");
+        }
+    }
+
+    #[test]
+    fn completions_of_every_shell_know_every_command() {
+        for shell in [clap_complete::Shell::Bash, clap_complete::Shell::Zsh, clap_complete::Shell::Fish] {
+            let mut text = Vec::new();
+            clap_complete::generate(shell, &mut Arguments::command(), "missived", &mut text);
+            let text = String::from_utf8(text).expect("text");
+            let missing: Vec<_> =
+                shown().iter().map(|c| c.get_name().to_owned()).filter(|c| !text.contains(c)).collect();
+            assert!(missing.is_empty(), "{shell}: {missing:?}");
+        }
     }
 }

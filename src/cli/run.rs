@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use clap::Args;
 use tokio::task::JoinHandle;
-use tracing_subscriber::EnvFilter;
 
 use super::EXIT_CONFIG;
-use crate::config::{Config, Environment, LoadError, Loaded, Written};
+use crate::config::{self, Config, Environment, LoadError, Loaded, LogFormat, Written};
 use crate::shell::clock;
 use crate::shell::daemon::{ConfigStatus, Daemon, DaemonError, Reloader};
+use crate::shell::log::Log;
 use crate::shell::reload::{Changes, Refusal};
 use crate::shell::signals::{Signals, Wish};
 use crate::shell::status::Reload;
@@ -26,7 +26,7 @@ const TICK: Duration = Duration::from_millis(100);
 const EXAMPLES: &str = "\
 Examples:
   missived run --config /etc/missived/missived.toml
-  RUST_LOG=missived=debug missived run --config missived.toml
+  RUST_LOG=missived=debug,warn missived run --config missived.toml
   missived run --config missived.toml --log-format json
 
 Signals: SIGTERM and SIGINT drain and stop, a second one ends at once; SIGHUP reads the config and its secrets again.
@@ -40,20 +40,13 @@ pub struct RunArgs {
     /// The config file.
     #[arg(long, value_name = "FILE", default_value = "/etc/missived/missived.toml")]
     config: PathBuf,
-    /// How log lines are written to standard error.
-    #[arg(long, value_enum, default_value_t = LogFormat::Text)]
-    log_format: LogFormat,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-enum LogFormat {
-    Text,
-    Json,
+    /// How log lines are written to standard error, instead of as the config says.
+    #[arg(long, value_enum)]
+    log_format: Option<LogFormat>,
 }
 
 /// Runs the daemon.
 pub fn run(args: &RunArgs) -> ExitCode {
-    log(args.log_format);
     let loaded = match Config::load(&args.config, &Environment::of_process()) {
         Ok(loaded) => loaded,
         Err(error) => {
@@ -61,13 +54,14 @@ pub fn run(args: &RunArgs) -> ExitCode {
             return ExitCode::from(EXIT_CONFIG);
         }
     };
+    let log = Log::begin(&loaded.config.log, args.log_format);
     for warning in &loaded.warnings {
         tracing::warn!(%warning, "config");
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     match runtime {
         Ok(runtime) => {
-            let code = runtime.block_on(serve(loaded, &args.config));
+            let code = runtime.block_on(serve(loaded, &args.config, log));
             runtime.shutdown_timeout(Duration::from_millis(100));
             code
         }
@@ -78,20 +72,7 @@ pub fn run(args: &RunArgs) -> ExitCode {
     }
 }
 
-/// Log lines go to standard error; `RUST_LOG` chooses which.
-pub(super) fn filter() -> EnvFilter {
-    EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("missived=info,rdkafka=off,warn"))
-}
-
-fn log(format: LogFormat) {
-    let lines = tracing_subscriber::fmt().with_env_filter(filter()).with_writer(std::io::stderr);
-    match format {
-        LogFormat::Text => lines.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).init(),
-        LogFormat::Json => lines.json().init(),
-    }
-}
-
-async fn serve(loaded: Loaded, file: &Path) -> ExitCode {
+async fn serve(loaded: Loaded, file: &Path, log: Log) -> ExitCode {
     let Ok(mut signals) = Signals::listen() else {
         eprintln!("missived: signals can't be received");
         return ExitCode::FAILURE;
@@ -101,7 +82,7 @@ async fn serve(loaded: Loaded, file: &Path) -> ExitCode {
         Ok(daemon) => daemon,
         Err(error) => return failed(&error),
     };
-    let mut keeper = Keeper::new(file, loaded.written, &daemon);
+    let mut keeper = Keeper::new(file, loaded.written, &daemon, log);
     let mut was_ready = false;
     while !daemon.has_ended() {
         tokio::select! {
@@ -112,6 +93,7 @@ async fn serve(loaded: Loaded, file: &Path) -> ExitCode {
             () = tokio::time::sleep(TICK) => {}
         }
         keeper.turn(&daemon, &mut service).await;
+        keeper.log.tick();
         service.tick(&daemon.readiness, || daemon.status().line());
         let is_ready = daemon.is_ready();
         if is_ready != was_ready {
@@ -119,16 +101,17 @@ async fn serve(loaded: Loaded, file: &Path) -> ExitCode {
             was_ready = is_ready;
         }
     }
-    drain(daemon, signals, service).await
+    drain(daemon, signals, service, keeper.log).await
 }
 
-async fn drain(daemon: Daemon, mut signals: Signals, mut service: Service) -> ExitCode {
+async fn drain(daemon: Daemon, mut signals: Signals, mut service: Service, mut log: Log) -> ExitCode {
     tracing::info!("draining");
     service.stopping();
     let readiness = Arc::clone(&daemon.readiness);
     let mut stopping = Box::pin(daemon.stop());
     loop {
         service.tick(&readiness, || "draining: letting answers come in, committing".to_owned());
+        log.tick();
         tokio::select! {
             ended = &mut stopping => return match ended {
                 Ok(()) => {
@@ -164,6 +147,7 @@ struct Keeper {
     written: Written,
     told: ConfigStatus,
     reloader: Reloader,
+    log: Log,
     wanted: bool,
     underway: Option<JoinHandle<Reloaded>>,
 }
@@ -171,18 +155,20 @@ struct Keeper {
 /// A config file that works, and what became of it.
 struct Reloaded {
     written: Written,
+    log: config::Log,
+    credentials: Vec<String>,
     keys: Vec<String>,
     outcome: Result<(), Refusal>,
 }
 
 impl Keeper {
-    fn new(file: &Path, written: Written, daemon: &Daemon) -> Self {
+    fn new(file: &Path, written: Written, daemon: &Daemon, log: Log) -> Self {
         config_in_use(clock::now(), written.hash().as_u64());
         let told =
-            ConfigStatus { file: file.display().to_string(), hash: written.hash().to_string(), last_reload: None };
+            ConfigStatus { file: file.display().to_string(), hash: written.hash().to_string(), ..Default::default() };
         daemon.tell_config(told.clone());
         let reloader = daemon.reloader();
-        Self { file: file.to_owned(), written, told, reloader, wanted: false, underway: None }
+        Self { file: file.to_owned(), written, told, reloader, log, wanted: false, underway: None }
     }
 
     /// Begins what is wanted, and takes in what is done.
@@ -201,6 +187,8 @@ impl Keeper {
     }
 
     fn begin(&mut self, daemon: &Daemon, service: &mut Service) {
+        self.told.reloading = true;
+        daemon.tell_config(self.told.clone());
         match Config::load(&self.file, &Environment::of_process()) {
             Ok(loaded) => {
                 for warning in &loaded.warnings {
@@ -208,9 +196,11 @@ impl Keeper {
                 }
                 let changes = Changes::between(&self.written, &loaded.written);
                 let reloader = self.reloader.clone();
+                let log = loaded.config.log.clone();
+                let credentials = loaded.credentials.iter().map(ToString::to_string).collect();
                 self.underway = Some(tokio::spawn(async move {
                     let outcome = reloader.apply(loaded.config, &changes).await;
-                    Reloaded { written: loaded.written, keys: changes.keys, outcome }
+                    Reloaded { written: loaded.written, log, credentials, keys: changes.keys, outcome }
                 }));
             }
             Err(error) => {
@@ -225,11 +215,19 @@ impl Keeper {
             return self.refuse(daemon, vec![refusal.to_string()]);
         }
         self.written = reloaded.written;
+        self.log.renew(&reloaded.log);
         self.told.hash = self.written.hash().to_string();
         config_in_use(clock::now(), self.written.hash().as_u64());
         config_reloaded(ConfigOutcome::Applied);
         tracing::info!(changed = reloaded.keys.join(", "), hash = self.told.hash, "config and secrets reloaded");
-        self.tell(daemon, ConfigOutcome::Applied, reloaded.keys);
+        if !reloaded.credentials.is_empty() {
+            let keys = reloaded.credentials.join(", ");
+            tracing::info!(
+                keys,
+                "not refreshed: systemd copies credentials when the service starts; a path is read again"
+            );
+        }
+        self.tell(daemon, ConfigOutcome::Applied, reloaded.keys, reloaded.credentials);
     }
 
     fn refuse(&mut self, daemon: &Daemon, faults: Vec<String>) {
@@ -237,12 +235,13 @@ impl Keeper {
         for fault in &faults {
             tracing::error!(fault, "config not reloaded: the former one stays");
         }
-        self.tell(daemon, ConfigOutcome::Refused, faults);
+        self.tell(daemon, ConfigOutcome::Refused, faults, Vec::new());
     }
 
-    fn tell(&mut self, daemon: &Daemon, outcome: ConfigOutcome, detail: Vec<String>) {
+    fn tell(&mut self, daemon: &Daemon, outcome: ConfigOutcome, detail: Vec<String>, not_refreshed: Vec<String>) {
         let at_ms = clock::now().as_millis();
-        self.told.last_reload = Some(Reload { at_ms, outcome: outcome.as_str().to_owned(), detail });
+        self.told.reloading = false;
+        self.told.last_reload = Some(Reload { at_ms, outcome: outcome.as_str().to_owned(), detail, not_refreshed });
         daemon.tell_config(self.told.clone());
     }
 }

@@ -49,6 +49,7 @@ Control endpoint (same address, no token, JSON in and out):
   POST /control/channels  {"account":"…","type":"text","webhook":{"url":"http://…","secret":"…"},
                            "aliases":[{"id":"…","name":"…","username":"…"}],
                            "allowed":{"new_messages":true,"replies":true,"editing_recipients":false}}
+  POST /control/directory {"teams":[{"id":"…","name":"…","organization":"…"}],"shared_labels":[…],"users":[…]}
   POST /control/reply     {"conversation":"…","body":"ack"}, or "reference":"…",
                           or "account":"…" and "recipient":{"id":"…"}
   POST /control/change    {"conversation":"…","closed":true,"add_labels":["mute"]}
@@ -68,7 +69,9 @@ Switches with their defaults (and other values):
   split_racing_first_messages=false          list_external_id=true
   echo_references=false                      webhook_retry=true
   signature_prefix=true
-  signature_header=X-Hook-Signature (X-Missive-Signature, both)"#;
+  signature_header=X-Hook-Signature (X-Missive-Signature, both)
+
+Exit codes: 0 stopped by a signal, 1 failed, 78 an option can't be that."#;
 
 /// Run the stand-in for Missive: a strict referee that takes, refuses, counts and fails as told.
 #[derive(Args)]

@@ -12,19 +12,22 @@ use std::time::Duration;
 use clap::Args;
 use thiserror::Error;
 
+use super::harmless;
 use crate::shell::clock::{self, Deadline};
-use crate::shell::status::{LaneStatus, Status};
+use crate::shell::status::{LaneStatus, Reload, Status, WaitingStatus};
 
 const EXAMPLES: &str = "\
 Examples:
   missived status
       What the daemon does, what it waits for, and how far behind it is
   missived status --json | jq '.lanes[] | {name, state, pending}'
+  missived status --json | jq -r '.lanes[].waiting[] | [.conversation, .waits_for] | @tsv'
+      The conversations that wait longest, and for what
   missived status --admin 127.0.0.1:9464
   missived status --await-reload
       After a SIGHUP: wait until the config is taken over or refused, and say which
 
-Exit status: 0 ready, 1 not ready or reload refused, 2 no answer.";
+Exit codes: 0 ready, 1 not ready or reload refused, 2 no answer.";
 
 /// Where the admin listener is if nobody says otherwise.
 const DEFAULT: &str = "127.0.0.1:9464";
@@ -34,6 +37,12 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The longest that taking a config over may take.
 const RELOAD_MAX: Duration = Duration::from_secs(60);
+
+/// How much of a conversation's key is shown.
+const KEY_CHARS_MAX: usize = 120;
+
+/// How often the daemon is asked meanwhile; longer than it takes to see a signal.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
 
 /// A reload counts as the awaited one if it was settled since so long before we began to ask.
 const JUST_BEFORE_MS: u64 = 2_000;
@@ -120,11 +129,13 @@ fn reloaded(address: SocketAddr) -> Result<Status, Failure> {
     let begun = clock::now().as_millis().saturating_sub(JUST_BEFORE_MS);
     let deadline = Deadline::after(RELOAD_MAX);
     while !deadline.has_passed() {
+        // first of all, so that the daemon has seen the signal: an earlier reload may be as young
+        std::thread::park_timeout(LOOK_EVERY);
         let status = ask(address)?;
-        if status.config.last_reload.as_ref().is_some_and(|last| last.at_ms >= begun) {
+        let last = status.config.last_reload.as_ref();
+        if !status.config.reloading && last.is_some_and(|last| last.at_ms >= begun) {
             return Ok(status);
         }
-        std::thread::park_timeout(Duration::from_millis(100));
     }
     Err(Failure::NoReload)
 }
@@ -132,11 +143,22 @@ fn reloaded(address: SocketAddr) -> Result<Status, Failure> {
 fn reload_text(status: &Status) -> String {
     let Some(last) = &status.config.last_reload else { return String::new() };
     let detail = last.detail.iter().map(|line| format!("  {line}\n")).collect::<String>();
-    match last.outcome.as_str() {
+    let told = match last.outcome.as_str() {
         "refused" => format!("refused; the former config stays:\n{detail}"),
         _ if detail.is_empty() => "applied: secrets and certificates read again\n".to_owned(),
         _ => format!("applied; what changed:\n{detail}"),
+    };
+    told + &not_refreshed(last)
+}
+
+fn not_refreshed(last: &Reload) -> String {
+    if last.not_refreshed.is_empty() {
+        return String::new();
     }
+    let keys = last.not_refreshed.iter().map(|key| format!("  {key}\n")).collect::<String>();
+    format!(
+        "not refreshed, because systemd copies credentials when the service starts (a path would be read again):\n{keys}"
+    )
 }
 
 /// For people: what is wrong stands first.
@@ -199,12 +221,56 @@ fn lane_text(lane: &LaneStatus) -> String {
     for (urgency, seconds) in &lane.oldest_untold_seconds {
         out += &format!("  oldest untold {urgency} news: {seconds:.0} s\n");
     }
+    if !lane.waiting.is_empty() {
+        out += "  waiting longest:\n";
+    }
+    let now_ms = clock::now().as_millis();
+    lane.waiting.iter().for_each(|waiting| out += &waiting_text(waiting, now_ms));
     out
+}
+
+fn waiting_text(waiting: &WaitingStatus, now_ms: u64) -> String {
+    let seconds = now_ms.saturating_sub(waiting.since_ms) / 1_000;
+    let left = waiting.until_ms.map(|until| until.saturating_sub(now_ms).div_ceil(1_000)).filter(|left| *left > 0);
+    let left = left.map_or(String::new(), |left| format!(", for {left} s more"));
+    // a key is made of what events say
+    let key = harmless::start(&waiting.conversation, KEY_CHARS_MAX);
+    format!(
+        "    {seconds:>6} s  {:<8} {key} ({} to tell): {}{left}\n",
+        waiting.urgency, waiting.pending, waiting.meaning
+    )
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_conversation_that_waits_is_told_with_its_reason_on_one_line() {
+        let waiting = |key: &str, until_ms| WaitingStatus {
+            conversation: key.to_owned(),
+            urgency: "normal".to_owned(),
+            since_ms: 10_000,
+            pending: 3,
+            waits_for: "grouping".to_owned(),
+            meaning: "group_wait or group_interval".to_owned(),
+            until_ms,
+        };
+        let rows = [
+            (
+                "alerts/a",
+                Some(75_500),
+                "        60 s  normal   alerts/a (3 to tell): group_wait or group_interval, for 6 s more\n",
+            ),
+            ("alerts/a", Some(60_000), "        60 s  normal   alerts/a (3 to tell): group_wait or group_interval\n"),
+            ("alerts/a", None, "        60 s  normal   alerts/a (3 to tell): group_wait or group_interval\n"),
+        ];
+        for (key, until, text) in rows {
+            assert_eq!(waiting_text(&waiting(key, until), 70_000), text);
+        }
+        let hostile = waiting_text(&waiting(&format!("a\n\u{1b}[2J{}", "x".repeat(5_000)), None), 70_000);
+        assert!(hostile.lines().count() == 1 && !hostile.contains('\u{1b}') && hostile.len() < 300, "{hostile}");
+    }
 
     #[test]
     fn the_address_is_the_configs_if_it_says_one_that_can_be_read() {

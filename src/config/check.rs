@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use super::channels::{ChannelPart, channels};
+use super::fallback::{HaltFallback, fallback};
 use super::fault::KeyPath;
 use super::message::Shared as Words;
 use super::missive::{DEFAULT_LANE, LanePart, MissivePart, lanes, missive};
@@ -15,7 +16,7 @@ use super::raw::{Reading, Section};
 use super::secrets::Environment;
 use super::sources::{RoutePart, SourcesPart, sources};
 use super::value::{Size, Value as _};
-use super::{Admin, Config, Hook, Ingest, Intake, Kafka, Lane, Missive, edge, edges, kafka, lane, links};
+use super::{Admin, Config, Hook, Ingest, Intake, Kafka, Lane, Log, Missive, edge, edges, kafka, lane, links, log};
 use crate::lane::Policy;
 use crate::lane::policy::{Bounds, Decisions, Horizons};
 use crate::route::{Carries, Source};
@@ -34,7 +35,9 @@ struct Parts {
     hook: Option<Hook>,
     ingest: Option<Ingest>,
     admin: Admin,
+    log: Log,
     drain_deadline: Duration,
+    fallback: Option<HaltFallback>,
 }
 
 /// None only with a fault noted in `reading`.
@@ -79,7 +82,9 @@ fn read(root: &Section<'_>, environment: &Environment) -> Parts {
         hook: edge::hook(&root.section("hook"), doors, environment),
         ingest: edge::ingest(&root.section("ingest"), gates, environment),
         admin: edges::admin(&root.section("admin")),
+        log: log::log(&root.section("log")),
         drain_deadline: edges::drain_deadline(&root.section("run")),
+        fallback: fallback(root, environment),
         kafka,
     }
 }
@@ -154,6 +159,7 @@ fn build(parts: Parts, hook: Option<Hook>, ingest: Option<Ingest>) -> Option<Con
         namespace: &kafka.namespace,
         bounds: parts.bounds,
         horizons: parts.horizons,
+        fallback_after: parts.fallback.as_ref().map(|fallback| fallback.after),
         decisions: kafka.topics.decisions.map_or(Decisions::Untold, |_| Decisions::Told),
     };
     let lanes: Option<Vec<Lane>> =
@@ -161,9 +167,23 @@ fn build(parts: Parts, hook: Option<Hook>, ingest: Option<Ingest>) -> Option<Con
     let lanes = lanes?;
     let missive: Missive = parts.missive.missive?;
     let sources: Vec<Source> = parts.sources.sources;
-    let (intake, admin, drain_deadline) = (parts.intake, parts.admin, parts.drain_deadline);
+    let (intake, admin, log, drain_deadline) = (parts.intake, parts.admin, parts.log, parts.drain_deadline);
     let names = parts.names;
-    Some(Config { kafka, missive, names, lanes, sources, intake, hook, ingest, admin, drain_deadline })
+    let halt_fallback = parts.fallback;
+    Some(Config {
+        kafka,
+        missive,
+        names,
+        lanes,
+        sources,
+        intake,
+        hook,
+        ingest,
+        admin,
+        log,
+        drain_deadline,
+        halt_fallback,
+    })
 }
 
 /// What all lanes are told.
@@ -172,6 +192,7 @@ struct Shared<'a> {
     namespace: &'a str,
     bounds: Bounds,
     horizons: Horizons,
+    fallback_after: Option<Duration>,
     decisions: Decisions,
 }
 
@@ -191,6 +212,7 @@ impl Shared<'_> {
             bounds: self.bounds,
             on_doubt: self.missive.on_doubt,
             decisions: self.decisions,
+            fallback_after: self.fallback_after,
             channels: channels?,
             routes,
         };

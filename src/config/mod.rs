@@ -9,6 +9,7 @@ mod channels;
 mod check;
 mod edge;
 mod edges;
+mod fallback;
 mod fault;
 mod formats;
 mod gates;
@@ -16,6 +17,7 @@ mod kafka;
 mod lane;
 mod librdkafka;
 mod links;
+mod log;
 mod matches;
 mod message;
 mod missive;
@@ -49,8 +51,10 @@ use crate::hook::{Door, Secret};
 use crate::lane::Policy;
 use crate::route::Source;
 
+pub use fallback::{HaltFallback, Pager};
 pub use fault::{Fault, Faults, KeyPath, Problem, Warning};
-pub use names::{NameOf, Names};
+pub use log::{Allowance, Log, LogFormat};
+pub use names::{NameOf, NameUse, Names};
 pub use network::Network;
 pub use raw::KnownKey;
 pub use secrets::Environment;
@@ -67,12 +71,25 @@ pub struct Loaded {
     pub warnings: Vec<Warning>,
     /// What the file says, to be compared with a later one.
     pub written: Written,
+    /// The keys whose files are copies that systemd made when it started the service: reading them again changes nothing.
+    pub credentials: Vec<KeyPath>,
+}
+
+/// A file that works, but perhaps for names that stand for nothing yet; and what Missive can be asked about.
+#[derive(Debug)]
+pub struct Asking {
+    /// Good for asking only: names that stand for nothing have no ids in it.
+    pub loaded: Loaded,
+    /// Every name and id of Missive's, in the order of reading.
+    pub uses: Vec<NameUse>,
+    /// The names that stand for nothing; without any, the file works.
+    pub without_id: Option<Faults>,
 }
 
 /// Why there is no config. All of it is for whoever wrote the file; none of it holds a secret.
 #[derive(Debug, Error)]
 pub enum LoadError {
-    #[error("{}: can't be read: {error}", file.display())]
+    #[error("{}: can't be read: {error}{}", file.display(), remedy(error))]
     Unreadable { file: PathBuf, error: io::Error },
     #[error("{}: larger than {FILE_BYTES_MAX} bytes", file.display())]
     TooLarge { file: PathBuf },
@@ -94,6 +111,14 @@ impl LoadError {
     }
 }
 
+/// What may help whoever has just installed us.
+fn remedy(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::NotFound => "; `missived init` writes a first one",
+        _ => "",
+    }
+}
+
 impl Config {
     /// Reads and checks the file, and every secret file that it names.
     pub fn load(path: &Path, environment: &Environment) -> Result<Loaded, LoadError> {
@@ -106,8 +131,25 @@ impl Config {
         let (config, noted, written) = examine(text, file, environment)?;
         match (config, Faults::collect(file.to_owned(), noted.faults)) {
             (_, Some(faults)) => Err(LoadError::Faults(faults)),
-            (Some(config), None) => Ok(Loaded { config, warnings: noted.warnings, written }),
+            (Some(config), None) => {
+                Ok(Loaded { config, warnings: noted.warnings, written, credentials: noted.credentials })
+            }
             (None, None) => unreachable!("a part of the config is missing without a fault"),
+        }
+    }
+
+    /// Like [`Self::load`], for whoever can ask Missive what names stand for.
+    pub fn load_to_ask(path: &Path, environment: &Environment) -> Result<Asking, LoadError> {
+        let text = read_file(path)?;
+        let (config, noted, written) = examine(&text, path, environment)?;
+        let open = noted.faults.iter().all(|fault| matches!(fault.problem, Problem::WithoutId { .. }));
+        match (config, Faults::collect(path.to_owned(), noted.faults)) {
+            (Some(config), without_id) if open => {
+                let loaded = Loaded { config, warnings: noted.warnings, written, credentials: noted.credentials };
+                Ok(Asking { loaded, uses: noted.uses, without_id })
+            }
+            (_, Some(faults)) => Err(LoadError::Faults(faults)),
+            (_, None) => unreachable!("a part of the config is missing without a fault"),
         }
     }
 
@@ -157,8 +199,11 @@ pub struct Config {
     /// None: no source takes anything this way.
     pub ingest: Option<Ingest>,
     pub admin: Admin,
+    pub log: Log,
     /// The longest a drain may take before what is left is left to a successor.
     pub drain_deadline: Duration,
+    /// None: critical news waits until Missive takes the token again.
+    pub halt_fallback: Option<HaltFallback>,
 }
 
 /// Where Kafka is, and what is ours in it. Secret properties are redacted in `Debug`.

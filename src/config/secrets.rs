@@ -243,7 +243,16 @@ pub(super) fn value_file(
 pub(super) fn certificates(section: &Section<'_>, key: &'static str, environment: &Environment) -> Option<PathBuf> {
     let path = section.secret(key)?;
     let outcome = locate(path, environment).and_then(|path| read(&path, CERTIFICATES_BYTES_MAX).map(|_| path));
-    outcome.map_err(|fault| tell(section.reading(), &section.at(key), path, &fault)).ok()
+    match outcome {
+        Ok(found) => {
+            note_copy(section.reading(), section.at(key), &found, environment);
+            Some(found)
+        }
+        Err(fault) => {
+            tell(section.reading(), &section.at(key), path, &fault);
+            None
+        }
+    }
 }
 
 fn secret_file(
@@ -259,12 +268,20 @@ fn secret_file(
                 let shown = quoted(&path.to_string_lossy());
                 reading.warn(key.clone(), format!("everyone on this machine can read {shown}; try chmod 0400"));
             }
+            note_copy(reading, key.clone(), &path, environment);
             Some((path, file.text))
         }
         Err(fault) => {
             tell(reading, key, path, &fault);
             None
         }
+    }
+}
+
+/// systemd copies credentials when it starts a service: what is read from there stays as it was then.
+fn note_copy(reading: &Reading<'_>, key: KeyPath, path: &Path, environment: &Environment) {
+    if environment.credentials_directory.as_ref().is_some_and(|directory| path.starts_with(directory)) {
+        reading.credential(key);
     }
 }
 

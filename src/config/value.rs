@@ -12,6 +12,7 @@ use toml::de::DeValue;
 use uuid::Uuid;
 
 use super::fault::quoted;
+use super::log::is_filter;
 use super::raw::{NAME_WANTED, is_name};
 use crate::event::{Compression, Field, Kind, Path, SnapshotRows, Typed, Urgency};
 use crate::lane::policy::OnDoubt;
@@ -224,6 +225,10 @@ pub(super) struct TemplateText(pub Box<str>);
 #[derive(Clone, PartialEq, Eq)]
 pub(super) struct MailAddress(pub Box<str>);
 
+/// Directives that say which lines are written.
+#[derive(Clone, PartialEq, Eq)]
+pub(super) struct LogFilter(pub Box<str>);
+
 /// A time zone and the name it was asked for by.
 #[derive(Clone)]
 pub(super) struct Zone(pub TimeZone);
@@ -257,6 +262,12 @@ text_value!(
     "a UUID such as \"11111111-2222-4333-8444-555555555555\"",
     |text| Uuid::try_parse(text).ok().filter(|id| text.len() == 36 && !id.is_nil()),
     |id| id.to_string()
+);
+text_value!(
+    LogFilter,
+    "directives such as \"missived=debug,warn\"",
+    |text| is_filter(text).then(|| Self(text.into())),
+    |filter| filter.0.to_string()
 );
 text_value!(
     SocketAddr,
@@ -403,7 +414,15 @@ choice!(
     "rfc3339" => Self::Rfc3339,
 );
 choice!(Kind, "alert" => Self::Alert, "record" => Self::Record, "thread" => Self::Thread);
+/// What becomes of a route's events.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ActionWord {
+    Tell,
+    Heartbeat,
+}
+
 choice!(Urgency, "critical" => Self::Critical, "normal" => Self::Normal, "low" => Self::Low);
 choice!(Start, "earliest" => Self::Earliest, "latest" => Self::Latest);
+choice!(ActionWord, "tell" => Self::Tell, "heartbeat" => Self::Heartbeat);
 choice!(OnDoubt, "resend" => Self::Resend, "hold" => Self::Hold);
 choice!(ChannelType, "text" => Self::Text, "html" => Self::Html, "email" => Self::Email);

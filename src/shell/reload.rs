@@ -11,9 +11,9 @@ use super::edge::TlsError;
 use crate::config::Written;
 
 /// What is not asked again while the process lives: addresses and limits of listeners, and who we are in Kafka.
-const FIXED: &[&str] = &["kafka.namespace", "kafka.instance", "admin", "hook", "ingest"];
+const FIXED: &[&str] = &["kafka.namespace", "kafka.instance", "admin", "hook", "ingest", "log.format"];
 
-/// What is asked again at the doors alone.
+/// What is asked again at the doors alone, and by the log.
 const DOORS: &[&str] = &[
     "hook.raw",
     "hook.signature_headers",
@@ -21,6 +21,9 @@ const DOORS: &[&str] = &[
     "ingest.kafka_timeout",
     "ingest.token_file",
     "ingest.insecure_inline_token",
+    "log.filter",
+    "log.repeats_max",
+    "log.repeats_window",
 ];
 
 /// How far a change reaches.
@@ -81,7 +84,7 @@ fn is_door(key: &str) -> bool {
     let named = match (parts.next(), parts.next(), parts.next()) {
         (Some("channels"), Some(_), Some(last)) => last == "hook",
         (Some("sources"), Some(_), Some(last)) => last == "ingest",
-        (Some("hook" | "ingest"), None, None) => true,
+        (Some("hook" | "ingest" | "log"), None, None) => true,
         (Some(_) | None, _, _) => false,
     };
     named || DOORS.contains(&key)
@@ -118,7 +121,7 @@ mod tests {
 
     #[test]
     fn a_change_reaches_as_far_as_what_it_is_about() {
-        let rows: [(&str, &str, Reach, &[&str], &str); 6] = [
+        let rows: [(&str, &str, Reach, &[&str], &str); 8] = [
             ("# ", "# x", Reach::Doors, &[], "nothing has changed"),
             ("raw = false", "raw = true", Reach::Doors, &[], "replies alone"),
             (
@@ -128,6 +131,8 @@ mod tests {
                 &[],
                 "a secret",
             ),
+            ("[hook]", "[log]\nfilter = \"debug\"\n[hook]", Reach::Doors, &[], "which lines are logged"),
+            ("[hook]", "[log]\nformat = \"json\"\n[hook]", Reach::Parts, &["log.format"], "how lines look"),
             ("\"alerts\"\n", "\"alarms\"\n", Reach::Parts, &[], "a topic"),
             ("raw = false", "listen = \"127.0.0.1:1234\"", Reach::Parts, &["hook.listen"], "an address"),
             ("[missive]", "namespace = \"n\"\n[missive]", Reach::Parts, &["kafka.namespace"], "who we are"),

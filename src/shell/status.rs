@@ -1,7 +1,8 @@
 //! What the daemon is doing, in one page: for `/status`, for `missived status`, and in one line for systemd.
 //!
 //! It is read from what is counted anyway and asks nobody: it answers while Kafka and Missive are away. Names in its JSON only
-//! get added. No secret and no words of people stand in it. Limits: as many partitions and lanes as there are.
+//! get added. No secret and no words of people stand in it; a conversation that waits is named by its key. Limits: as many
+//! partitions and lanes as there are, and the ten conversations of each lane that wait longest.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -11,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::readiness::{Readiness, ReadyState, Whole};
 use crate::event::Timestamp;
 use crate::lane::Blocked;
+use crate::lane::waiting::Waiting;
 use crate::telemetry::process::COMMIT;
 use crate::telemetry::{LaneReport, Telemetry};
 
@@ -41,6 +43,9 @@ pub struct Part {
 pub struct ConfigStatus {
     pub file: String,
     pub hash: String,
+    /// Another one has been asked for, and what becomes of it isn't settled.
+    #[serde(default)]
+    pub reloading: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_reload: Option<Reload>,
 }
@@ -52,6 +57,9 @@ pub struct Reload {
     pub outcome: String,
     /// The keys that changed, or every fault.
     pub detail: Vec<String>,
+    /// The keys whose secrets stay as they were when systemd started the service.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub not_refreshed: Vec<String>,
 }
 
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
@@ -96,6 +104,27 @@ pub struct LaneStatus {
     pub dedupe_keys: usize,
     /// By urgency: how long its oldest untold news has waited.
     pub oldest_untold_seconds: BTreeMap<String, f64>,
+    /// The conversations that wait longest, the longest first.
+    #[serde(default)]
+    pub waiting: Vec<WaitingStatus>,
+}
+
+/// A conversation that has something to tell, and why it has not told it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct WaitingStatus {
+    /// `<route>/<conversation key>`.
+    pub conversation: String,
+    pub urgency: String,
+    pub since_ms: u64,
+    /// Observations that are to be told.
+    pub pending: u32,
+    /// `answer`, `retry`, `halt`, `patience`, `channel`, `grouping`, `budget` or `route`.
+    pub waits_for: String,
+    /// The same in a few words.
+    pub meaning: String,
+    /// Until when, where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until_ms: Option<u64>,
 }
 
 impl Status {
@@ -197,5 +226,18 @@ fn lane(now: Timestamp, name: &str, report: &LaneReport) -> LaneStatus {
         conversations: report.conversations,
         dedupe_keys: report.dedupe_keys,
         oldest_untold_seconds: report.untold.oldest.iter().map(age).collect(),
+        waiting: report.untold.longest.iter().map(waiting).collect(),
+    }
+}
+
+fn waiting(waiting: &Waiting) -> WaitingStatus {
+    WaitingStatus {
+        conversation: waiting.routing_key.to_string(),
+        urgency: waiting.urgency.as_str().to_owned(),
+        since_ms: waiting.since.as_millis(),
+        pending: waiting.pending,
+        waits_for: waiting.waits_for.as_str().to_owned(),
+        meaning: waiting.waits_for.meaning().to_owned(),
+        until_ms: waiting.waits_for.until().map(Timestamp::as_millis),
     }
 }

@@ -1,6 +1,4 @@
 //! The hook with TLS of its own: who it shows itself as, and that new certificates need no restart.
-//!
-//! Two certificates for 127.0.0.1, made for these tests and valid until 2120, each its own authority.
 
 use std::fs;
 use std::path::Path;
@@ -14,51 +12,8 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
 use tokio_rustls::rustls::version::{TLS12, TLS13};
 use tokio_rustls::rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion};
 
+use super::certificates::{FIRST, SECOND};
 use super::scene::*;
-
-const FIRST: (&str, &str) = (
-    "-----BEGIN CERTIFICATE-----
-MIIBrjCCAVWgAwIBAgIUGWwKIMJ2e/8R68DbpgZ0DWX4NOgwCgYIKoZIzj0EAwIw
-JTEjMCEGA1UEAwwabWlzc2l2ZWQgZmlyc3QgdGVzdCBzZXJ2ZXIwIBcNMjYxMTIy
-MjIxOTUxWhgPMjEyMTA1MDgyMjE5NTFaMCUxIzAhBgNVBAMMGm1pc3NpdmVkIGZp
-cnN0IHRlc3Qgc2VydmVyMFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEjgxne5gi
-WClOKJ+Xzd7vzNwww5it887iAJpj5in+1lhMilcSC1/ZKEHgvAupGRjCikz3biH9
-vaE1Hp+ofRz9nqNhMF8wHQYDVR0OBBYEFDLAFmchIPoYvhLh/tZZsMvdjryRMB8G
-A1UdIwQYMBaAFDLAFmchIPoYvhLh/tZZsMvdjryRMA8GA1UdEQQIMAaHBH8AAAEw
-DAYDVR0TAQH/BAIwADAKBggqhkjOPQQDAgNHADBEAiAGv8ydI6/dUPTfW7thEurh
-kvlPFlzG/arcUZ0/hRRASgIgEG2BmUoKnFWle+9T7hffMrgJ/vlOIPJySJMnosv4
-mS8=
------END CERTIFICATE-----
-",
-    "-----BEGIN PRIVATE KEY-----
-MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgyX1aDgKXSQmhKa5/
-AR6pNT/n8ihTfSu+WylIUQHHB+2hRANCAASODGd7mCJYKU4on5fN3u/M3DDDmK3z
-zuIAmmPmKf7WWEyKVxILX9koQeC8C6kZGMKKTPduIf29oTUen6h9HP2e
------END PRIVATE KEY-----
-",
-);
-
-const SECOND: (&str, &str) = (
-    "-----BEGIN CERTIFICATE-----
-MIIBsjCCAVegAwIBAgIUefC4iRldm4sHbq/sh/XqVDWHi8owCgYIKoZIzj0EAwIw
-JjEkMCIGA1UEAwwbbWlzc2l2ZWQgc2Vjb25kIHRlc3Qgc2VydmVyMCAXDTI2MTEy
-MjIyMTk1MVoYDzIxMjEwNTA4MjIxOTUxWjAmMSQwIgYDVQQDDBttaXNzaXZlZCBz
-ZWNvbmQgdGVzdCBzZXJ2ZXIwWTATBgcqhkjOPQIBBggqhkjOPQMBBwNCAAQIwmM+
-GVB6VxrRuZLuFKcym9nq4D9sH2/+yhCBY6MBtynQrBpPWuA08qa5Vn7lP8oqrrzN
-whKX1bucyg9j1xi3o2EwXzAdBgNVHQ4EFgQUcVSbdnXE4M+L0v3JgzjVniRD6How
-HwYDVR0jBBgwFoAUcVSbdnXE4M+L0v3JgzjVniRD6HowDwYDVR0RBAgwBocEfwAA
-ATAMBgNVHRMBAf8EAjAAMAoGCCqGSM49BAMCA0kAMEYCIQCGLfcIZnzZg2yIkyxt
-pWm0aW7Yts5edUDVwOb63TfN6gIhAOVXz3MOSSZfYH9JTN8Mp9DzJKeWNF8cww7l
-kOKxZ34q
------END CERTIFICATE-----
-",
-    "-----BEGIN PRIVATE KEY-----
-MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgULnO+DSm9hfFCRAF
-f95hyHLPchtP83R9dVhKdMeuK4WhRANCAAQIwmM+GVB6VxrRuZLuFKcym9nq4D9s
-H2/+yhCBY6MBtynQrBpPWuA08qa5Vn7lP8oqrrzNwhKX1bucyg9j1xi3
------END PRIVATE KEY-----
-",
-);
 
 fn show(folder: &Path, (certificate, key): (&str, &str)) -> config::Tls {
     let files = config::Tls { certificates: folder.join("chain.pem"), key: folder.join("key.pem") };

@@ -11,9 +11,36 @@ use crate::support::daemon::{Process, SOON};
 use crate::support::http;
 use crate::support::wait::eventually;
 
+/// What an operator was promised, whether or not an alert asks for it.
+const PROMISED: &[&str] = &[
+    "missived_build_info",
+    "missived_events_total{outcome=\"delivered\",reason=",
+    "missived_events_pending{lane=",
+    "missived_source_lag_records{topic=",
+    "missived_source_lag_seconds{topic=",
+    "missived_oldest_untold_seconds{lane=\"default\",urgency=\"critical\"}",
+    "missived_oldest_untold_seconds{lane=\"default\",urgency=\"low\"}",
+    "missived_budget_left{lane=\"default\",window=\"60s\"}",
+    "missived_budget_left{lane=\"default\",window=\"900s\"}",
+    "missived_requests_in_progress{lane=",
+    "missived_lane_halted{lane=",
+    "missived_channels_halted{lane=",
+    "missived_messages_total{lane=",
+    "missived_dedupe_keys{lane=",
+    "missived_dedupe_evicted_total{lane=",
+    "missived_hook_requests_total{",
+    "missived_hook_secret_matches_total{",
+    "missived_restoring{partition=",
+    "missived_restored_records{partition=",
+    "missived_config_hash",
+    "missived_config_last_reload_successful",
+];
+
 #[test]
 fn every_metric_that_alerts_and_dashboard_name_is_in_a_scrape() {
-    let Some(scene) = Scene::new(&["alerts"], |draft| draft) else { return };
+    let heart = "[[sources.alerts.routes]]\nname = \"watchdog\"\nchannel = \"ops\"\naction = \"heartbeat\"\n\
+                 match = { alertname = \"Watchdog\" }\n";
+    let Some(scene) = Scene::new(&["alerts"], |draft| draft.with(heart)) else { return };
     let daemon = scene.run();
     scene.record("alerts").payload(alert("OrdersLag", "firing")).send(&scene.kafka);
     daemon.wait_for_balance(1, 0);
@@ -30,6 +57,9 @@ fn every_metric_that_alerts_and_dashboard_name_is_in_a_scrape() {
         let missing: Vec<&String> = names.iter().filter(|name| !scraped.contains(name.as_str())).collect();
         assert!(missing.is_empty(), "{file} asks for {missing:?}, and the scrape has {scraped:?}");
     }
+    let missing: Vec<_> =
+        PROMISED.iter().filter(|metric| !text.lines().any(|line| line.starts_with(**metric))).collect();
+    assert!(missing.is_empty(), "promised and not there: {missing:?} in\n{text}");
     promtool_is_content(&text);
     prometheus_reads(&daemon);
     daemon.stop();
@@ -91,10 +121,13 @@ fn prometheus_reads(daemon: &Daemon) {
     drop(running);
 }
 
-/// A program of Debian's prometheus package; where it is not installed, CI says so, because it needs it.
-fn tool(name: &str) -> Option<Command> {
+/// A program of Debian's packages prometheus and prometheus-alertmanager; where it is not installed, CI says so, because it needs it.
+pub fn tool(name: &str) -> Option<Command> {
     let found = Command::new(name).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok();
-    assert!(found || std::env::var_os("MISSIVED_REQUIRE_KAFKA").is_none(), "{name} is missing (Debian: prometheus)");
+    assert!(
+        found || std::env::var_os("MISSIVED_REQUIRE_KAFKA").is_none(),
+        "{name} is missing (Debian: prometheus, prometheus-alertmanager)"
+    );
     if !found {
         eprintln!("SKIPPED in part: no {name} here");
     }

@@ -64,7 +64,7 @@ Examples:
   missived preview --topic events --header ce_specversion=1.0 --header ce_id=1 --header ce_source=/x --header ce_type=t
       A CloudEvent whose attributes stand in headers
 
-Exit status: 0; 1 when something would become a dead letter; 2 when nothing can be read; 78 when the config has faults.";
+Exit codes: 0; 1 when something would become a dead letter; 2 when nothing can be read; 78 when the config has faults.";
 
 fn header(text: &str) -> Result<(String, String), &'static str> {
     let (key, value) = text.split_once('=').ok_or("wanted KEY=VALUE")?;

@@ -22,12 +22,13 @@ use super::remarks::Remarks;
 use super::sender::{self, Answered, Answers};
 use super::takeover::{POSITION_KEY, Restored, TakeoverError, close_left_open, restore, resume};
 use super::transaction::{self, Outcome, Write};
-use super::{Order, Orders, Plan, dead_letter};
+use super::{Order, Orders, Plan, dead_letter, fallback};
 use crate::event::Timestamp;
 use crate::event::frame::{LedgerError, LedgerRecord};
-use crate::lane::{Blocked, Effects, Input, Lane};
+use crate::lane::{Blocked, Books, Effects, Input, Lane, Tally};
 use crate::shell::clock::{self, Deadline};
 use crate::shell::decisions;
+use crate::shell::drain::End;
 use crate::shell::kafka::{QuietContext, reader_config, transactional_config};
 use crate::shell::readiness::{Gate, ReadyState};
 use crate::telemetry::LaneReport;
@@ -136,6 +137,8 @@ struct Owner<'p> {
     ledger: BaseConsumer<QuietContext>,
     lanes: BTreeMap<Box<str>, Lane>,
     effects: BTreeMap<Box<str>, Effects>,
+    /// What each lane had counted when it was last committed: only that counts.
+    counted: BTreeMap<Box<str>, Counted>,
     /// The next ledger offset to fold.
     position: Option<i64>,
     committed_position: Option<i64>,
@@ -151,6 +154,19 @@ struct Owner<'p> {
     over: bool,
 }
 
+/// What a lane has counted.
+#[derive(Clone, Default)]
+struct Counted {
+    books: Books,
+    tally: Tally,
+}
+
+impl Counted {
+    fn of(lane: &Lane) -> Self {
+        Self { books: lane.books().clone(), tally: *lane.tally() }
+    }
+}
+
 impl<'p> Owner<'p> {
     fn new(
         plan: &'p Arc<Plan>,
@@ -163,6 +179,7 @@ impl<'p> Owner<'p> {
         let permits: usize = plan.lanes_on(partition).map(|lane| lane.policy.limits.concurrent).sum();
         let (answers_to, answers) = sync_channel(permits.max(1) * 2);
         let ledger = follow(plan, partition, restored.position)?;
+        let counted = restored.lanes.iter().map(|(name, lane)| (name.clone(), Counted::of(lane))).collect();
         Ok(Self {
             plan,
             partition,
@@ -171,6 +188,7 @@ impl<'p> Owner<'p> {
             ledger,
             lanes: restored.lanes,
             effects,
+            counted,
             position: restored.position,
             committed_position: restored.position,
             dirty_since: None,
@@ -193,10 +211,13 @@ impl<'p> Owner<'p> {
             self.gate.beat();
             match (orders.current(), drain) {
                 (Order::Work, _) => {}
-                (Order::Drain, None) => {
-                    drain = Some(Deadline::after(self.plan.drain_deadline));
-                    self.drain();
-                }
+                (Order::Drain, None) => match self.plan.drain.begin() {
+                    End::Drain(deadline) => {
+                        drain = Some(deadline);
+                        self.drain();
+                    }
+                    End::Kill => break,
+                },
                 (Order::Drain, Some(deadline)) if self.is_drained() || deadline.has_passed() => break,
                 (Order::Drain, Some(_)) => {}
                 (Order::Abandon, _) => break,
@@ -365,6 +386,15 @@ impl<'p> Owner<'p> {
             let bytes_max = self.plan.kafka.topics.message_bytes_max;
             let letter = |letter| dead_letter::write(&names.dead_letters, name, letter, now, bytes_max);
             writes.extend(effects.dead_letters.iter().map(letter));
+            writes.extend(self.plan.ways.topic.iter().flat_map(|topic| {
+                effects.fallbacks.iter().map(|news| Write {
+                    topic,
+                    partition: transaction::ANY_PARTITION,
+                    key: news.routing_key.as_bytes().to_vec(),
+                    value: Some(fallback::written(name, news)),
+                    headers: None,
+                })
+            }));
             let told = decisions::records(name, &effects.decisions, effects.decisions_left_out);
             writes.extend(told.into_iter().map(|value| Write {
                 topic: &names.decisions,
@@ -396,7 +426,9 @@ impl<'p> Owner<'p> {
             let effects = std::mem::take(effects);
             let Some(lane) = self.lanes.get_mut(name) else { continue };
             lane.committed();
+            self.counted.insert(name.clone(), Counted::of(lane));
             self.remarks.hear(name, effects.notices);
+            effects.fallbacks.iter().for_each(|news| self.plan.ways.hand_over(name, news));
             for delivery in effects.sends {
                 if delivery.send_before <= now {
                     // the queue holds one answer for every permit, and this delivery has one
@@ -430,10 +462,11 @@ impl<'p> Owner<'p> {
             None => ReadyState::Ready,
         });
         for (name, lane) in &self.lanes {
+            let Counted { books, tally } = self.counted.get(name).cloned().unwrap_or_default();
             let report = LaneReport {
                 at: now,
-                books: lane.books().clone(),
-                tally: *lane.tally(),
+                books,
+                tally,
                 budget: lane.budget(now),
                 blocked: lane.blocked(),
                 halted_channels: lane.halted_channels().count(),
@@ -442,6 +475,7 @@ impl<'p> Owner<'p> {
                 dedupe_keys: lane.dedupe_keys(),
                 dedupe_evicted: lane.dedupe_evicted(),
                 untold: lane.untold(LONGEST_WAITING),
+                hearts: lane.hearts(),
             };
             self.plan.telemetry.lane(name, report);
         }
