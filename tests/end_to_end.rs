@@ -7,6 +7,8 @@
 mod commands;
 #[path = "end_to_end/examples.rs"]
 mod examples;
+#[path = "end_to_end/explained.rs"]
+mod explained;
 #[path = "golden/mod.rs"]
 mod golden;
 #[path = "end_to_end/scene.rs"]
@@ -23,3 +25,5 @@ mod what_cant_be_handled;
 mod when_missive_refuses_the_token;
 #[path = "end_to_end/restarts.rs"]
 mod when_the_daemon_ends;
+#[path = "end_to_end/watched.rs"]
+mod who_watches_the_watcher;

@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use super::channels::{ChannelPart, channels};
+use super::fallback::{HaltFallback, fallback};
 use super::fault::KeyPath;
 use super::message::Shared as Words;
 use super::missive::{DEFAULT_LANE, LanePart, MissivePart, lanes, missive};
@@ -35,6 +36,7 @@ struct Parts {
     ingest: Option<Ingest>,
     admin: Admin,
     drain_deadline: Duration,
+    fallback: Option<HaltFallback>,
 }
 
 /// None only with a fault noted in `reading`.
@@ -80,6 +82,7 @@ fn read(root: &Section<'_>, environment: &Environment) -> Parts {
         ingest: edge::ingest(&root.section("ingest"), gates, environment),
         admin: edges::admin(&root.section("admin")),
         drain_deadline: edges::drain_deadline(&root.section("run")),
+        fallback: fallback(root, environment),
         kafka,
     }
 }
@@ -154,6 +157,7 @@ fn build(parts: Parts, hook: Option<Hook>, ingest: Option<Ingest>) -> Option<Con
         namespace: &kafka.namespace,
         bounds: parts.bounds,
         horizons: parts.horizons,
+        fallback_after: parts.fallback.as_ref().map(|fallback| fallback.after),
         decisions: kafka.topics.decisions.map_or(Decisions::Untold, |_| Decisions::Told),
     };
     let lanes: Option<Vec<Lane>> =
@@ -163,7 +167,8 @@ fn build(parts: Parts, hook: Option<Hook>, ingest: Option<Ingest>) -> Option<Con
     let sources: Vec<Source> = parts.sources.sources;
     let (intake, admin, drain_deadline) = (parts.intake, parts.admin, parts.drain_deadline);
     let names = parts.names;
-    Some(Config { kafka, missive, names, lanes, sources, intake, hook, ingest, admin, drain_deadline })
+    let halt_fallback = parts.fallback;
+    Some(Config { kafka, missive, names, lanes, sources, intake, hook, ingest, admin, drain_deadline, halt_fallback })
 }
 
 /// What all lanes are told.
@@ -172,6 +177,7 @@ struct Shared<'a> {
     namespace: &'a str,
     bounds: Bounds,
     horizons: Horizons,
+    fallback_after: Option<Duration>,
     decisions: Decisions,
 }
 
@@ -191,6 +197,7 @@ impl Shared<'_> {
             bounds: self.bounds,
             on_doubt: self.missive.on_doubt,
             decisions: self.decisions,
+            fallback_after: self.fallback_after,
             channels: channels?,
             routes,
         };

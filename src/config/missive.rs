@@ -74,7 +74,7 @@ fn is_base(url: &Uri) -> bool {
 }
 
 /// Whether a URL stays on this machine: what answers there is a stand-in, not Missive.
-fn is_loopback(url: &Uri) -> bool {
+pub(super) fn is_loopback(url: &Uri) -> bool {
     let host = url.host().unwrap_or_default();
     let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
     host == "localhost" || address.is_ok_and(|address| address.is_loopback())

@@ -9,6 +9,7 @@ mod channels;
 mod check;
 mod edge;
 mod edges;
+mod fallback;
 mod fault;
 mod formats;
 mod gates;
@@ -49,6 +50,7 @@ use crate::hook::{Door, Secret};
 use crate::lane::Policy;
 use crate::route::Source;
 
+pub use fallback::{HaltFallback, Pager};
 pub use fault::{Fault, Faults, KeyPath, Problem, Warning};
 pub use names::{NameOf, NameUse, Names};
 pub use network::Network;
@@ -185,6 +187,8 @@ pub struct Config {
     pub admin: Admin,
     /// The longest a drain may take before what is left is left to a successor.
     pub drain_deadline: Duration,
+    /// None: critical news waits until Missive takes the token again.
+    pub halt_fallback: Option<HaltFallback>,
 }
 
 /// Where Kafka is, and what is ours in it. Secret properties are redacted in `Debug`.

@@ -19,16 +19,16 @@ use super::presets::with_preset;
 use super::raw::Section;
 use super::secrets::Environment;
 use super::timing::{FLAP, Timings, flap};
-use super::value::{FormatWord, Name, Size, Topics, Value as _};
+use super::value::{ActionWord, FormatWord, Name, Size, Topics, Value as _};
 use crate::event::links::Silencing;
 use crate::event::{Handling, Kind, Urgency};
 use crate::hook::ingest::Gate;
-use crate::lane::policy::{Flap, RoutePolicy};
+use crate::lane::policy::{Action, Flap, RoutePolicy};
 use crate::lane::telling::Telling;
 use crate::route::{After, Carries, Never, Rule, Source, Start, Takes, Test, unreachable};
 
 /// Our topics, below the namespace.
-const INTERNAL_TOPICS: [&str; 4] = ["ledger", "state", "replies", "dead-letters"];
+const INTERNAL_TOPICS: [&str; 5] = ["ledger", "state", "replies", "dead-letters", "decisions"];
 
 /// Every source, and every route with the lane it belongs to.
 #[derive(Default)]
@@ -213,7 +213,8 @@ fn last_route(
     let (telling, carries) = defaults.told(channel);
     let rule = Rule { takes: Takes::Leftovers, carries, ..Rule::new(source, &channel.lane) };
     let Defaults { kind, window, timings, flap, .. } = *defaults;
-    let part = part(source.into(), channel, section, Settings { kind, window, timings, flap }, telling);
+    let settings = Settings { kind, action: Action::Tell, window, timings, flap };
+    let part = part(source.into(), channel, section, settings, telling);
     let rule = Rule { urgency: defaults.urgency, ..rule };
     Some((Listed { key: section.at("channel"), rule, matches: Matches::default() }, part))
 }
@@ -227,6 +228,7 @@ fn route(section: &Section<'_>, above: &Defaults<'_>, channels: &[ChannelPart]) 
     let urgency = section.optional("urgency").or(above.urgency);
     let policy = Settings {
         kind: above.kind,
+        action: action(section),
         window: window(section, above.window),
         timings: Timings::read(section, &above.timings),
         flap: flap(section, above.flap),
@@ -245,9 +247,18 @@ fn route(section: &Section<'_>, above: &Defaults<'_>, channels: &[ChannelPart]) 
     Some((Listed { key: section.path().clone(), rule, matches }, part))
 }
 
+fn action(section: &Section<'_>) -> Action {
+    let within = section.between("heartbeat_within", hours(1) / 6, Duration::from_secs(10)..=hours(24 * 7));
+    match section.or("action", ActionWord::Tell) {
+        ActionWord::Tell => Action::Tell,
+        ActionWord::Heartbeat => Action::Heartbeat { within },
+    }
+}
+
 /// When a route speaks.
 struct Settings {
     kind: Kind,
+    action: Action,
     window: Duration,
     timings: Timings,
     flap: Flap,
@@ -260,10 +271,11 @@ fn part(
     settings: Settings,
     telling: Arc<Telling>,
 ) -> RoutePart {
-    let Settings { kind, window, timings, flap } = settings;
+    let Settings { kind, action, window, timings, flap } = settings;
     let (timing, timing_critical) = (timings.usual, timings.critical);
     let channel_name = channel.name.clone();
-    let policy = RoutePolicy { name, channel: channel_name, kind, window, timing, timing_critical, flap, telling };
+    let policy =
+        RoutePolicy { name, channel: channel_name, kind, action, window, timing, timing_critical, flap, telling };
     RoutePart { lane: channel.lane.clone(), window_key: section.at("window"), policy }
 }
 

@@ -403,7 +403,15 @@ choice!(
     "rfc3339" => Self::Rfc3339,
 );
 choice!(Kind, "alert" => Self::Alert, "record" => Self::Record, "thread" => Self::Thread);
+/// What becomes of a route's events.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ActionWord {
+    Tell,
+    Heartbeat,
+}
+
 choice!(Urgency, "critical" => Self::Critical, "normal" => Self::Normal, "low" => Self::Low);
 choice!(Start, "earliest" => Self::Earliest, "latest" => Self::Latest);
+choice!(ActionWord, "tell" => Self::Tell, "heartbeat" => Self::Heartbeat);
 choice!(OnDoubt, "resend" => Self::Resend, "hold" => Self::Hold);
 choice!(ChannelType, "text" => Self::Text, "html" => Self::Html, "email" => Self::Email);

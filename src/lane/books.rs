@@ -76,6 +76,8 @@ pub enum Reason {
     ConversationsFull,
     /// Suppressed: an operator rewound the offsets, and this had been folded before.
     Rewound,
+    /// Suppressed: a sign of life, which only its absence makes news.
+    Heartbeat,
 }
 
 impl Reason {
@@ -103,6 +105,7 @@ impl Reason {
             Self::ThreadFull => "thread_full",
             Self::ConversationsFull => "conversations_full",
             Self::Rewound => "rewound",
+            Self::Heartbeat => "heartbeat",
         }
     }
 
@@ -136,6 +139,7 @@ impl Reason {
             Self::ThreadFull => "more words than lane.bounds allow are waiting in the conversation",
             Self::ConversationsFull => "no more conversations are kept, and people's words can't be rolled up",
             Self::Rewound => "an operator rewound the offsets, and this had been folded before",
+            Self::Heartbeat => "a sign of life, which only its absence makes news",
         }
     }
 }

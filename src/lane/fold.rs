@@ -171,6 +171,9 @@ impl Lane {
     }
 
     fn observe(&mut self, observation: &Observation<'_>, looked_up: Seen, effects: &mut Effects) -> Fate {
+        if self.heartbeat(observation.route).is_some() {
+            return self.take_beat(observation, effects);
+        }
         let id = self.conversation_id(observation.route, &observation.conversation);
         let judgement = match self.conversations.get(&id) {
             Some(conversation) => conversation.judge(observation),
@@ -223,6 +226,9 @@ impl Lane {
             return;
         }
         self.books.settle_new(Outcome::Duplicate, Reason::Intake, repeats as u64);
+        if self.heartbeat(route).is_some() {
+            return self.beat(route, effects);
+        }
         let id = self.conversation_id(route, key);
         if let Some(conversation) = self.conversations.get_mut(&id) {
             let repeats = u32::try_from(repeats).unwrap_or(u32::MAX);

@@ -176,6 +176,13 @@ impl Members {
         Change::News
     }
 
+    /// An alert that nobody has reported: it doesn't fire yet.
+    pub fn introduce(&mut self, entity: Fingerprint, at: Timestamp, urgency: Urgency, title: &str) {
+        let title = cut(title, TITLE_BYTES_MAX).into();
+        let (standing, changed) = (Standing::Resolved, VecDeque::new());
+        self.by_entity.insert(entity, Member { standing, urgency, since: None, at, title, flapping: false, changed });
+    }
+
     /// Changes the standing of an alert without an observation of its own.
     pub fn turn(&mut self, entity: Fingerprint, at: Timestamp, standing: Standing, flap: Flap) -> Option<Change> {
         let member = self.by_entity.get_mut(&entity)?;

@@ -10,7 +10,7 @@
 //! only leave after the state that announces it is in Kafka.
 //!
 //! Layout: `marks` (what was folded), `conversation` and `member` (what is known, what is news), `unsaid` (news that nobody
-//! said), `returned` (what an operator sends back), `digest` (what is untold), `schedule` (who is next), `waiting` (who waits
+//! said), `heart` (news that nothing comes), `fallback` (what goes elsewhere when Missive refuses us), `returned` (what an operator sends back), `digest` (what is untold), `schedule` (who is next), `waiting` (who waits
 //! longest, and for what), `decisions` (what was decided, for whoever asks why),
 //! `storm` (what is told together), `enclosed` (what goes along), `answers` (what an answer does), `state` (records in the state topic, `before` in
 //! the version before), `words` and `page` (how it reads), `telling`, `scene` and
@@ -24,7 +24,9 @@ pub mod decisions;
 mod dedupe;
 mod digest;
 mod enclosed;
+pub mod fallback;
 mod fold;
+pub mod heart;
 mod marks;
 mod member;
 pub mod pacing;
@@ -60,6 +62,7 @@ use crate::missive::{Addressed, Answer};
 use conversation::Conversation;
 use decisions::Decision;
 use dedupe::{ChunkKey, Dedupe};
+use fallback::{Fallback, Halt};
 use marks::Marks;
 use pacing::{Budget, Pacing};
 use schedule::Schedule;
@@ -184,11 +187,17 @@ pub struct Effects {
     pub decisions: Vec<Decision>,
     /// Decisions beyond [`decisions::DECISIONS_MAX`].
     pub decisions_left_out: u64,
+    /// Critical news for some other way than Missive.
+    pub fallbacks: Vec<Fallback>,
 }
 
 impl Effects {
     pub fn is_empty(&self) -> bool {
-        self.sends.is_empty() && self.dirty.is_empty() && self.dead_letters.is_empty() && self.decisions.is_empty()
+        self.sends.is_empty()
+            && self.dirty.is_empty()
+            && self.dead_letters.is_empty()
+            && self.decisions.is_empty()
+            && self.fallbacks.is_empty()
     }
 
     /// Adds to what is to be said: one notice a partition or template, however often it happens.
@@ -254,6 +263,7 @@ pub struct Lane {
     openings: HashMap<Box<str>, Openings>,
     breakers: HashMap<Box<str>, Breaker>,
     blocked: Blocked,
+    halt: Halt,
     draining: bool,
     books: Books,
     tally: Tally,
@@ -275,6 +285,7 @@ impl Lane {
             openings: HashMap::new(),
             breakers: HashMap::new(),
             blocked: Blocked::No,
+            halt: Halt::default(),
             draining: false,
             books: Books::default(),
             tally: Tally::default(),
@@ -298,7 +309,8 @@ impl Lane {
 
     /// When to step again if nothing happens; `None`: not at all.
     pub fn next_wakeup(&self) -> Option<Timestamp> {
-        [self.schedule.next_due(), self.next_release(), self.dedupe.next_expiry()].into_iter().flatten().min()
+        let instants = [self.schedule.next_due(), self.next_release(), self.dedupe.next_expiry(), self.next_fallback()];
+        instants.into_iter().flatten().min()
     }
 
     /// Everything in `effects` has been committed: what becomes dirty next is a new record.
@@ -349,6 +361,7 @@ impl Lane {
         }
         self.release(effects);
         self.roll_up_overdue(effects);
+        self.fall_back(effects);
     }
 }
 

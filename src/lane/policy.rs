@@ -23,6 +23,8 @@ pub struct Policy {
     pub bounds: Bounds,
     pub on_doubt: OnDoubt,
     pub decisions: Decisions,
+    /// How long the lane is halted before its critical news goes elsewhere too; `None`: it never does.
+    pub fallback_after: Option<Duration>,
     /// By channel name.
     pub channels: HashMap<Box<str>, ChannelPolicy>,
     /// By route name.
@@ -143,6 +145,7 @@ pub struct RoutePolicy {
     /// Name of the channel it goes to.
     pub channel: Box<str>,
     pub kind: Kind,
+    pub action: Action,
     /// How long an identity counts as the same news, from when it was first seen.
     pub window: Duration,
     /// For all but critical news.
@@ -152,6 +155,15 @@ pub struct RoutePolicy {
     pub flap: Flap,
     /// How it says what it has to say.
     pub telling: Arc<Telling>,
+}
+
+/// What becomes of a route's events.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// They are told.
+    Tell,
+    /// They are signs of life; what is told is that none has come for so long.
+    Heartbeat { within: Duration },
 }
 
 impl RoutePolicy {

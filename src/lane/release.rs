@@ -164,6 +164,12 @@ impl Lane {
     }
 
     fn standing_without_news(&self, conversation: &Conversation) -> Standing {
+        if let Some(within) = self.heartbeat_of(conversation) {
+            return match conversation.firing() {
+                0 => Standing::At(Place::Later((conversation.last_heard + within).max(self.now))),
+                _ => Standing::Nothing,
+            };
+        }
         if conversation.owed.is_some() && self.channel_of(conversation).is_some() {
             return Standing::At(Place::Ready { tier: tier_of(conversation, None), waiting_since: self.now });
         }

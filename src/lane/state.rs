@@ -133,6 +133,7 @@ impl Lane {
         self.dedupe.resume(&mut |chunk| note(effects, chunk));
         let pending = self.conversations.values().map(|conversation| u64::from(conversation.pending())).sum();
         self.books = Books::restored(pending);
+        self.listen();
         let mut ids: Vec<_> = self.conversations.keys().copied().collect();
         ids.sort_unstable();
         let mut quiet = Timestamp::EPOCH;

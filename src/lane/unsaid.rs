@@ -18,6 +18,7 @@ impl Lane {
         if let Some(lost) = self.lost_delivery(id) {
             return self.answered(lost, &Answer::Lost(Lost::SenderGone), effects);
         }
+        self.miss(id, effects);
         self.tell_calm(id, effects);
         self.owe_silence(id, effects);
         self.place(id, effects);
@@ -76,7 +77,8 @@ impl Lane {
             });
         let turned: Vec<_> = turned.collect();
         for (entity, standing) in &turned {
-            self.turn(id, *entity, at, *standing);
+            let text = if *standing == Standing::Firing { "reported again" } else { "" };
+            self.turn(id, *entity, at, *standing, text);
         }
         if !turned.is_empty() {
             effects.dirty.insert(StateKey::Conversation(id));
@@ -84,8 +86,8 @@ impl Lane {
         }
     }
 
-    /// An alert changes without an observation of its own.
-    fn turn(&mut self, id: Fingerprint, entity: Fingerprint, at: Timestamp, standing: Standing) {
+    /// An alert changes without an observation of its own; `text` is what is said of that.
+    pub(super) fn turn(&mut self, id: Fingerprint, entity: Fingerprint, at: Timestamp, standing: Standing, text: &str) {
         let (now, lines_max) = (self.now, self.policy.bounds.digest_lines_max);
         let flap = self.conversations.get(&id).and_then(|conversation| self.flap(conversation));
         let (Some(conversation), Some(flap)) = (self.conversations.get_mut(&id), flap) else { return };
@@ -93,8 +95,7 @@ impl Lane {
         conversation.note_over(now);
         let Some(mut line) = line(conversation, entity, at).filter(|_| !conversation.muted) else { return };
         match change {
-            Change::News if standing == Standing::Firing => line.text = "reported again".into(),
-            Change::News => {}
+            Change::News => line.text = text.into(),
             Change::BeginsToFlap { changes } => line.flaps(changes, flap),
             Change::Flaps => {
                 conversation.digest.flaps = conversation.digest.flaps.saturating_add(1);

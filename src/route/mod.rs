@@ -97,6 +97,14 @@ pub struct Seen {
 #[derive(Clone, Copy, Debug)]
 pub struct RouteHash(Fingerprint);
 
+impl RouteHash {
+    /// What an event's own hash becomes within the route.
+    #[must_use]
+    pub fn of(self, hash: Fingerprint) -> Fingerprint {
+        hash.within(self.0)
+    }
+}
+
 impl Rule {
     /// A rule that takes everything.
     pub fn new(name: &str, lane: &str) -> Self {
@@ -122,8 +130,8 @@ impl Rule {
             route: &self.name,
             at: seen.at,
             old: seen.old,
-            entity: event.entity.within(hash.0),
-            identity: event.identity.within(hash.0),
+            entity: hash.of(event.entity),
+            identity: hash.of(event.identity),
             state: event.state,
             urgency: self.urgency.unwrap_or(event.urgency),
             since: event.since,

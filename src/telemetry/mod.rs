@@ -19,6 +19,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 
 use crate::event::Timestamp;
+use crate::lane::heart::Heart;
 use crate::lane::pacing::Budget;
 use crate::lane::waiting::Untold;
 use crate::lane::{Blocked, Books, Outcome, Tally};
@@ -109,6 +110,7 @@ pub struct LaneReport {
     pub dedupe_keys: usize,
     pub dedupe_evicted: u64,
     pub untold: Untold,
+    pub hearts: Vec<Heart>,
 }
 
 /// What became of all events.

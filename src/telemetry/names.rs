@@ -7,6 +7,7 @@ use metrics::{Unit, counter, describe_counter, describe_gauge, gauge};
 
 use super::{IntakeReport, LaneReport};
 use crate::event::{Timestamp, Urgency};
+use crate::lane::heart::Beats;
 use crate::lane::{Blocked, Outcome, Reason};
 
 pub(super) fn describe() {
@@ -71,6 +72,12 @@ pub(super) fn describe() {
         Unit::Count,
         "Identities forgotten early because there were too many"
     );
+    describe_gauge!("missived_heartbeat_missing", "Whether a heartbeat route has heard nothing for too long");
+    describe_gauge!(
+        "missived_heartbeat_age_seconds",
+        Unit::Seconds,
+        "How long ago a heartbeat route last heard something"
+    );
     describe_gauge!("missived_oldest_untold_seconds", Unit::Seconds, "Age of the oldest untold news, by urgency");
     describe_gauge!("missived_lane_halted", Unit::Count, "1 while Missive refuses the lane's token");
     describe_gauge!("missived_channels_halted", Unit::Count, "Channels that refuse most of what they get");
@@ -119,6 +126,13 @@ pub(super) fn lane(now: Timestamp, name: &str, report: &LaneReport, messages: &B
     gauge!("missived_channels_halted", "lane" => lane()).set(report.halted_channels as f64);
     let halted = matches!(report.blocked, Blocked::Halted { .. });
     gauge!("missived_lane_halted", "lane" => lane()).set(f64::from(u8::from(halted)));
+    for heart in &report.hearts {
+        let route = heart.route.to_string();
+        let missing = f64::from(u8::from(heart.beats == Beats::NoMore));
+        gauge!("missived_heartbeat_missing", "lane" => lane(), "route" => route.clone()).set(missing);
+        let age = now.since(heart.heard_at).as_secs_f64();
+        gauge!("missived_heartbeat_age_seconds", "lane" => lane(), "route" => route).set(age);
+    }
     for urgency in Urgency::ALL {
         let age = report.untold.oldest.get(&urgency).map_or(0.0, |since| now.since(*since).as_secs_f64());
         gauge!("missived_oldest_untold_seconds", "lane" => lane(), "urgency" => urgency.as_str()).set(age);

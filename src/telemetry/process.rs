@@ -31,6 +31,11 @@ pub const FEATURES: &str = "default";
 
 pub(super) fn describe() {
     describe_gauge!(BUILD, Unit::Count, "1, with what this program was built from");
+    describe_counter!(
+        "missived_halt_fallbacks_total",
+        Unit::Count,
+        "Critical news of halted lanes that went another way, and that found none"
+    );
     describe_gauge!("missived_ready", Unit::Count, "1 while every part is ready");
     describe_gauge!("missived_config_hash", Unit::Count, "A hash of what the config in use says");
     describe_gauge!(
@@ -151,6 +156,9 @@ fn lag((topic, partition): &SourcePartition, records: f64, seconds: f64) {
 pub fn started(now: Timestamp) {
     gauge!(BUILD, "version" => env!("CARGO_PKG_VERSION"), "commit" => COMMIT, "features" => FEATURES).set(1.0);
     gauge!("process_start_time_seconds").set(seconds(now));
+    for outcome in ["taken", "failed"] {
+        counter!("missived_halt_fallbacks_total", "outcome" => outcome).absolute(0);
+    }
     for outcome in [ConfigOutcome::Applied, ConfigOutcome::Refused] {
         counter!("missived_config_reloads_total", "outcome" => outcome.as_str()).absolute(0);
     }
@@ -199,6 +207,22 @@ pub fn intake_turned(took: Duration) {
 /// One request to Missive.
 pub fn requested(lane: &str, took: Duration) {
     histogram!(REQUEST, "lane" => lane.to_owned()).record(took.as_secs_f64());
+}
+
+/// What became of critical news on its other way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Handed {
+    Taken,
+    Failed,
+}
+
+/// Critical news of a halted lane went another way, or didn't.
+pub fn handed_over(handed: Handed) {
+    let outcome = match handed {
+        Handed::Taken => "taken",
+        Handed::Failed => "failed",
+    };
+    counter!("missived_halt_fallbacks_total", "outcome" => outcome).increment(1);
 }
 
 impl ConfigOutcome {

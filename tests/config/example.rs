@@ -29,6 +29,7 @@ fn secrets() -> Secrets {
         "ops-hook-former",
         "hubspot-client-secret",
         "ingest-token",
+        "pager-token",
         "proxy-ca.pem",
         "hook-chain.pem",
         "hook-key.pem",

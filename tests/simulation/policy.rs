@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use missived::event::{Kind, Timing};
 use missived::lane::Policy;
-use missived::lane::policy::{Bounds, ChannelPolicy, Decisions, Flap, Horizons, Limits, OnDoubt, Retry, RoutePolicy};
+use missived::lane::policy::{
+    Action, Bounds, ChannelPolicy, Decisions, Flap, Horizons, Limits, OnDoubt, Retry, RoutePolicy,
+};
 use missived::missive::{Channel, ChannelType, Contact};
 
 use super::dials::Dials;
@@ -46,6 +48,7 @@ pub fn policy(dials: &Dials) -> Policy {
         horizons: Horizons { critical: secs(30), normal: secs(300), low: secs(900) },
         bounds: bounds(dials),
         decisions: Decisions::Untold,
+        fallback_after: None,
         on_doubt: if dials.hold > 0 { OnDoubt::Hold } else { OnDoubt::Resend },
         channels: HashMap::from(channels),
         routes: HashMap::from(routes),
@@ -124,6 +127,7 @@ fn route(dials: &Dials, name: &str, channel: &str, kind: Kind, (wait, interval):
         name: name.into(),
         channel: channel.into(),
         kind,
+        action: Action::Tell,
         window: if strict { day } else { secs(pick(dials.seed, &[60, 900, 3600])) },
         timing: timing(wait, interval),
         timing_critical: timing(0, interval.min(60)),

@@ -129,6 +129,7 @@ mod tests {
             dedupe_keys: 0,
             dedupe_evicted: 0,
             untold: crate::lane::waiting::Untold::default(),
+            hearts: Vec::new(),
         }
     }
 

@@ -99,7 +99,7 @@ fn answer(config: &Config, args: &ExplainArgs) -> Result<Answer, Failure> {
         Question::Entity(_) => installed(&config.kafka, &names)?.map(|installation| installation.hash_key),
         Question::Position { .. } | Question::Conversation(_) => None,
     };
-    let mut story = Story::new(Sought::new(&args.about, key.as_ref()));
+    let mut story = Story::new(Sought::new(&args.about, key.as_ref(), &config.sources));
     let since = args.since.map(|since| since.before(clock::now()));
     let decisions = scan_topic(&config.kafka, &names.decisions, since, |record| {
         Line::read(record.payload().unwrap_or_default()).for_each(|line| story.hear(line));

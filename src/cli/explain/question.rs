@@ -5,6 +5,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::event::{HashKey, Position};
+use crate::route::Source;
 use crate::shell::decisions::Line;
 
 /// What is asked about.
@@ -59,14 +60,18 @@ pub enum Sought {
 }
 
 impl Sought {
-    /// `key` is the installation's, where there is one: without it, only our own hashes are known.
-    pub fn new(question: &Question, key: Option<&HashKey>) -> Self {
+    /// `key` is the installation's, where there is one: without it, only our own hashes are known. What a source calls its
+    /// event is hashed anew by every route.
+    pub fn new(question: &Question, key: Option<&HashKey>, sources: &[Source]) -> Self {
         match question.clone() {
             Question::Position { topic, partition, offset } => Self::Position { topic, partition, offset },
             Question::Conversation(routing_key) => Self::Conversation(routing_key),
             Question::Entity(text) => {
-                let hash = key.map(|key| key.fingerprint(&[text.as_bytes()]).to_string());
-                Self::Entity([Some(text.to_ascii_lowercase()), hash].into_iter().flatten().collect())
+                let rules = || sources.iter().flat_map(|source| &source.rules);
+                let hashes = key.into_iter().flat_map(|key| {
+                    rules().map(|rule| rule.hash(key).of(key.fingerprint(&[text.as_bytes()])).to_string())
+                });
+                Self::Entity([text.to_ascii_lowercase()].into_iter().chain(hashes).collect())
             }
         }
     }

@@ -5,6 +5,8 @@
 
 mod answers;
 mod asked;
+mod halted;
+mod heartbeats;
 mod reasons;
 mod sent_again;
 mod telling;
@@ -15,7 +17,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::policy::{Bounds, Decisions, Flap, Horizons, Limits, OnDoubt, Policy, Retry, RoutePolicy};
+use super::policy::{Action, Bounds, Decisions, Flap, Horizons, Limits, OnDoubt, Policy, Retry, RoutePolicy};
 use super::release::tests_support::channel;
 use super::*;
 use crate::event::frame::LedgerRecord;
@@ -37,6 +39,7 @@ fn policy() -> Policy {
         name: name.into(),
         channel: "ops".into(),
         kind,
+        action: if name == "watchdog" { Action::Heartbeat { within: Duration::from_secs(600) } } else { Action::Tell },
         window: HOUR,
         timing: timing(5, 60),
         timing_critical: if name == "chatty" { timing(0, 0) } else { timing(0, 60) },
@@ -48,6 +51,7 @@ fn policy() -> Policy {
         route("chatty", Kind::Alert),
         route("deals", Kind::Record),
         route("chat", Kind::Thread),
+        route("watchdog", Kind::Alert),
     ];
     Policy {
         lane: "default".into(),
@@ -79,6 +83,7 @@ fn policy() -> Policy {
         },
         on_doubt: OnDoubt::Resend,
         decisions: Decisions::Told,
+        fallback_after: Some(Duration::from_secs(120)),
         channels: HashMap::from([("ops".into(), channel(10, 20, Duration::from_secs(300)))]),
         routes: routes.into_iter().map(|route| (route.name.clone(), route)).collect(),
     }

@@ -112,19 +112,24 @@ impl Client {
 
     /// Posts a JSON body to `path` (which begins with `/`); keeps at most [`ANSWER_BYTES_MAX`] of the answer.
     pub async fn post(&self, path: &str, token: &Token, body: Bytes, deadlines: Deadlines) -> Answer {
+        self.tell(path, Some(token), body, deadlines).await
+    }
+
+    /// Posts a JSON body to somebody who may do without a token.
+    pub async fn tell(&self, path: &str, token: Option<&Token>, body: Bytes, deadlines: Deadlines) -> Answer {
         self.request(Method::POST, path, token, body, deadlines, ANSWER_BYTES_MAX).await
     }
 
     /// Asks for `path`; keeps at most [`PAGE_BYTES_MAX`] of the answer.
     pub async fn get(&self, path: &str, token: &Token, deadlines: Deadlines) -> Answer {
-        self.request(Method::GET, path, token, Bytes::new(), deadlines, PAGE_BYTES_MAX).await
+        self.request(Method::GET, path, Some(token), Bytes::new(), deadlines, PAGE_BYTES_MAX).await
     }
 
     async fn request(
         &self,
         method: Method,
         path: &str,
-        token: &Token,
+        token: Option<&Token>,
         body: Bytes,
         deadlines: Deadlines,
         answer_bytes_max: usize,
@@ -144,16 +149,18 @@ impl Client {
     }
 
     /// None if the token or the path can't stand in a request.
-    fn written(&self, method: Method, path: &str, token: &Token, body: Bytes) -> Option<Request<Full<Bytes>>> {
-        let mut authorization = HeaderValue::try_from(format!("Bearer {}", token.expose())).ok()?;
-        authorization.set_sensitive(true);
+    fn written(&self, method: Method, path: &str, token: Option<&Token>, body: Bytes) -> Option<Request<Full<Bytes>>> {
         let mut request = Request::new(Full::new(body));
         *request.uri_mut() = path.parse::<Uri>().ok()?;
         let headers = request.headers_mut();
         headers.insert(HOST, self.host.clone());
         headers.insert(USER_AGENT, self.agent.clone());
         headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
-        headers.insert(AUTHORIZATION, authorization);
+        if let Some(token) = token {
+            let mut authorization = HeaderValue::try_from(format!("Bearer {}", token.expose())).ok()?;
+            authorization.set_sensitive(true);
+            headers.insert(AUTHORIZATION, authorization);
+        }
         if method == Method::POST {
             headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         }

@@ -11,6 +11,7 @@
 
 pub mod client;
 mod dead_letter;
+mod fallback;
 mod owner;
 mod remarks;
 mod sender;
@@ -35,6 +36,7 @@ use crate::lane::Lane;
 use crate::telemetry::Telemetry;
 use client::Client;
 
+pub use fallback::Ways;
 pub use sender::Tokens;
 
 /// Everything the courier is given.
@@ -45,6 +47,8 @@ pub struct Plan {
     pub lanes: Vec<config::Lane>,
     pub client: Arc<Client>,
     pub tokens: Tokens,
+    /// Where critical news goes while a lane is halted.
+    pub ways: Ways,
     pub runtime: tokio::runtime::Handle,
     pub seed: u64,
     pub drain_deadline: Duration,

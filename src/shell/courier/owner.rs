@@ -22,7 +22,7 @@ use super::remarks::Remarks;
 use super::sender::{self, Answered, Answers};
 use super::takeover::{POSITION_KEY, Restored, TakeoverError, close_left_open, restore, resume};
 use super::transaction::{self, Outcome, Write};
-use super::{Order, Orders, Plan, dead_letter};
+use super::{Order, Orders, Plan, dead_letter, fallback};
 use crate::event::Timestamp;
 use crate::event::frame::{LedgerError, LedgerRecord};
 use crate::lane::{Blocked, Effects, Input, Lane};
@@ -365,6 +365,15 @@ impl<'p> Owner<'p> {
             let bytes_max = self.plan.kafka.topics.message_bytes_max;
             let letter = |letter| dead_letter::write(&names.dead_letters, name, letter, now, bytes_max);
             writes.extend(effects.dead_letters.iter().map(letter));
+            writes.extend(self.plan.ways.topic.iter().flat_map(|topic| {
+                effects.fallbacks.iter().map(|news| Write {
+                    topic,
+                    partition: transaction::ANY_PARTITION,
+                    key: news.routing_key.as_bytes().to_vec(),
+                    value: Some(fallback::written(name, news)),
+                    headers: None,
+                })
+            }));
             let told = decisions::records(name, &effects.decisions, effects.decisions_left_out);
             writes.extend(told.into_iter().map(|value| Write {
                 topic: &names.decisions,
@@ -397,6 +406,7 @@ impl<'p> Owner<'p> {
             let Some(lane) = self.lanes.get_mut(name) else { continue };
             lane.committed();
             self.remarks.hear(name, effects.notices);
+            effects.fallbacks.iter().for_each(|news| self.plan.ways.hand_over(name, news));
             for delivery in effects.sends {
                 if delivery.send_before <= now {
                     // the queue holds one answer for every permit, and this delivery has one
@@ -442,6 +452,7 @@ impl<'p> Owner<'p> {
                 dedupe_keys: lane.dedupe_keys(),
                 dedupe_evicted: lane.dedupe_evicted(),
                 untold: lane.untold(LONGEST_WAITING),
+                hearts: lane.hearts(),
             };
             self.plan.telemetry.lane(name, report);
         }

@@ -36,7 +36,7 @@ impl Tokens {
         Self(Arc::new(sources.into_iter().map(held).collect()))
     }
 
-    fn of(&self, lane: &str) -> Option<Token> {
+    pub(super) fn of(&self, lane: &str) -> Option<Token> {
         let held = self.0.get(lane)?;
         let mut token = held.token.lock().unwrap_or_else(PoisonError::into_inner);
         if token.is_none() {

@@ -26,6 +26,9 @@ const PORTION_BYTES: usize = 512 << 10;
 /// How long settling rests between two polls.
 const SETTLE_PAUSE: Duration = Duration::from_micros(300);
 
+/// Kafka's clients choose the partition, by the key.
+pub const ANY_PARTITION: i32 = -1;
+
 /// One record of a transaction; without a value it is a tombstone.
 pub struct Write<'a> {
     pub topic: &'a str,

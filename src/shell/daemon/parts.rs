@@ -58,6 +58,7 @@ impl Parts {
             lanes: whole.config.lanes.clone(),
             client: Arc::clone(&whole.client),
             tokens: self.tokens.clone(),
+            ways: courier::Ways::open(whole.config.halt_fallback.as_ref(), &whole.runtime)?,
             runtime: whole.runtime.clone(),
             seed: whole.seed,
             drain_deadline: whole.config.drain_deadline,
