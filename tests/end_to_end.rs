@@ -9,10 +9,14 @@ mod commands;
 mod examples;
 #[path = "end_to_end/explained.rs"]
 mod explained;
+#[path = "golden/mod.rs"]
+mod golden;
 #[path = "end_to_end/scene.rs"]
 mod scene;
 #[expect(dead_code, reason = "the helpers serve all test files; this one needs some of them")]
 mod support;
+#[path = "end_to_end/golden.rs"]
+mod the_golden_records;
 #[path = "end_to_end/in_and_out.rs"]
 mod the_way_in_and_the_way_out;
 #[path = "end_to_end/dead_letters.rs"]

@@ -1,59 +1,22 @@
 //! Golden records of every format and preset, written for this project from the senders' public documentation, and what each
 //! is understood as; and records that are refused, each with its reason.
 //!
-//! `tests/golden/NAME/CASE.json` is a record's value (empty: a tombstone), `CASE.headers` its headers, `CASE.told` what it
-//! is understood as, `CASE.sent` what `missived preview` says would be sent to a channel of each type. `MISSIVED_BLESS=1`
-//! writes the last two anew; read what changed before it is committed.
+//! `golden/mod.rs` says which file is what. `MISSIVED_BLESS=1` writes `.told` and `.sent` anew; read what changed before it is
+//! committed.
 
 use std::fmt::Write as _;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use missived::config::{Config, Environment};
 use missived::event::{Decoder, Event, HashKey, Record, Refusal};
 use missived::route::Source;
 
-/// Formats and presets, and what a source says to have them.
-const SOURCES: &[(&str, &str)] = &[
-    ("alertmanager", "format = \"alertmanager\""),
-    ("grafana", "format = \"grafana\""),
-    ("cloudevents", "format = \"cloudevents\""),
-    ("hubspot", "format = \"hubspot\""),
-    ("debezium", "format = \"debezium\"\ndebezium = { title = \"/name\" }"),
-    ("json", JSON),
-    ("chat", "preset = \"chat\""),
-    ("intercom", "preset = \"intercom\""),
-    ("nagios", "preset = \"nagios\""),
-    ("pagerduty", "preset = \"pagerduty\""),
-    ("pipedrive", "preset = \"pipedrive\""),
-    ("salesforce", "preset = \"salesforce\""),
-    ("stripe", "preset = \"stripe\""),
-    ("tickets", "preset = \"tickets\""),
-    ("zabbix", "preset = \"zabbix\""),
-    ("zendesk", "preset = \"zendesk\""),
-];
+use golden::{Golden, SOURCES, TYPES, goldens};
 
-const JSON: &str = r#"format = "json"
-kind = "record"
-[sources.x.json]
-entity = "/deal/id"
-id = "/event_id"
-title = ["/deal/name", "deal {/deal/id}"]
-text = "/summary"
-severity = { at = "/priority", words = { "*" = "low" } }
-time = "/changed_at"
-link = "/deal/url"
-author = "/changed_by/name""#;
-
-const TYPES: [(&str, &str); 3] = [
-    ("text", "type = \"text\""),
-    ("html", "type = \"html\""),
-    (
-        "email",
-        "type = \"email\"\nfrom = \"missived@example.com\"\nrecipient = { address = \"ops@example.com\", name = \"Ops\" }",
-    ),
-];
+#[path = "golden/mod.rs"]
+mod golden;
 
 fn config(source: &str) -> String {
     config_for(source, TYPES[0].1)
@@ -75,8 +38,9 @@ time_zone = "Europe/Berlin"
 [sources.x]
 topic = "x"
 channel = "ops"
-{source}
-"#
+{}
+"#,
+        source.replace("{name}", "x")
     )
 }
 
@@ -113,37 +77,8 @@ fn tell(event: &Event<'_>) -> String {
     told
 }
 
-struct Golden {
-    name: String,
-    file: PathBuf,
-    payload: Vec<u8>,
-    headers: Vec<(String, String)>,
-}
-
-impl Golden {
-    fn headers(&self) -> Vec<(&str, &[u8])> {
-        self.headers.iter().map(|(key, value)| (&**key, value.as_bytes())).collect()
-    }
-}
-
-fn goldens() -> Vec<Golden> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
-    let mut files: Vec<PathBuf> = SOURCES.iter().flat_map(|(name, _)| entries(&root.join(name))).collect();
-    files.retain(|file| file.extension().is_some_and(|extension| extension == "json"));
-    files.sort();
-    let golden = |file: PathBuf| {
-        let headers = fs::read_to_string(file.with_extension("headers")).unwrap_or_default();
-        let header = |line: &str| line.split_once('=').map(|(key, value)| (key.to_owned(), value.to_owned()));
-        let name = file.parent().and_then(Path::file_name).expect("its folder").to_string_lossy().into_owned();
-        let payload = fs::read(&file).expect("a golden record");
-        Golden { name, file, payload, headers: headers.lines().filter_map(header).collect() }
-    };
-    files.into_iter().map(golden).collect()
-}
-
-fn entries(folder: &Path) -> Vec<PathBuf> {
-    let entries = fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
-    entries.map(|entry| entry.expect("an entry").path()).collect()
+fn headers(golden: &Golden) -> Vec<(&str, &[u8])> {
+    golden.headers.iter().map(|(key, value)| (&**key, value.as_bytes())).collect()
 }
 
 #[test]
@@ -152,14 +87,13 @@ fn every_golden_record_is_understood_as_it_was() {
     assert!(goldens.len() > 35, "{}", goldens.len());
     let bless = std::env::var_os("MISSIVED_BLESS").is_some();
     for golden in goldens {
-        let told = decode(&source(&golden.name), &golden.payload, &golden.headers())
+        let told = decode(&source(&golden.name), &golden.payload, &headers(&golden))
             .unwrap_or_else(|refusal| panic!("{}: {refusal}", golden.file.display()));
         let expected = golden.file.with_extension("told");
         if bless {
             fs::write(&expected, &told).expect("a writable tree");
         }
-        let known = fs::read_to_string(&expected).unwrap_or_default();
-        assert_eq!(told, known, "{}", golden.file.display());
+        assert_eq!(told, golden.told(), "{}", golden.file.display());
     }
 }
 
@@ -170,7 +104,7 @@ fn unknown_members_never_change_what_a_record_says() {
         let text = String::from_utf8(golden.payload.clone()).expect("text");
         let more = text.replacen('{', r#"{"zzz_unknown":{"deep":[1,{"x":null}]},"#, 1);
         let (known, told) =
-            (decode(&source, text.as_bytes(), &golden.headers()), decode(&source, more.as_bytes(), &golden.headers()));
+            (decode(&source, text.as_bytes(), &headers(&golden)), decode(&source, more.as_bytes(), &headers(&golden)));
         // A heartbeat is known by having nothing else.
         if !golden.file.ends_with("debezium/heartbeat.json") {
             assert_eq!(told, known, "{}", golden.file.display());

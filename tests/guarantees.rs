@@ -10,8 +10,12 @@ mod audit;
 mod broker;
 #[path = "guarantees/cable.rs"]
 mod cable;
+#[path = "guarantees/hanging.rs"]
+mod hanging;
 #[path = "guarantees/kill.rs"]
 mod kill;
+#[path = "guarantees/mixed.rs"]
+mod mixed;
 #[path = "guarantees/outages.rs"]
 mod outages;
 #[path = "guarantees/rebalance.rs"]
@@ -27,6 +31,10 @@ mod stage;
 mod state;
 #[expect(dead_code, reason = "the helpers serve all test files; this one needs some of them")]
 mod support;
+#[path = "guarantees/takeover.rs"]
+mod takeover;
+#[path = "guarantees/versions.rs"]
+mod versions;
 #[path = "guarantees/workload.rs"]
 mod workload;
 #[path = "guarantees/zombie.rs"]

@@ -10,7 +10,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use crate::config::{Config, Environment, LoadError, Loaded, Tls};
+use crate::config::{Asking, Config, Environment, LoadError, Loaded, Tls};
 use crate::missive::ChannelType;
 use crate::route::{Rule, Source};
 use crate::shell::edge::Certificates;
@@ -25,7 +25,7 @@ pub struct CheckArgs {
     /// The file to check
     #[arg(long, value_name = "FILE", default_value = "/etc/missived/missived.toml")]
     pub config: PathBuf,
-    /// Ask Kafka and Missive as well: topics, permissions, tokens
+    /// Ask Kafka and Missive as well: topics, permissions, tokens, names
     #[arg(long)]
     pub online: bool,
 }
@@ -38,34 +38,40 @@ Examples:
       Restart only with a file that works
 
   missived check --online
-      Prove topics, permissions and tokens too; nothing is changed and nothing is sent
+      Prove topics, permissions and tokens too, and find the ids of the teams, labels and people that
+      the file names; nothing is changed and nothing is sent
 
 Exit codes: 0 when the file works, 78 when it has faults, 1 when --online found something.";
 
 /// Checks the file and reports.
 pub fn run(args: &CheckArgs) -> ExitCode {
-    let outcome = Config::load(&args.config, &Environment::of_process());
-    let report = Report::of(&outcome);
-    // Whoever closed our output doesn't want to hear of it; the exit code says the same.
-    let _ = std::io::stderr().write_all(report.complaints.as_bytes());
-    let _ = std::io::stdout().write_all(report.findings.as_bytes());
-    match outcome {
-        Ok(loaded) if args.online => online(&loaded.config),
-        Ok(_) | Err(_) => ExitCode::from(report.exit),
+    let environment = Environment::of_process();
+    if args.online {
+        return match Config::load_to_ask(&args.config, &environment) {
+            Ok(asking) => online(asking),
+            Err(error) => Report::of(&Err(error)).print(),
+        };
     }
+    Report::of(&Config::load(&args.config, &environment)).print()
 }
 
-/// One line a proof.
-fn online(config: &Config) -> ExitCode {
-    let proofs = super::online::proofs(config);
+/// One line a proof, and what Missive knows that the file lacks. Names without ids are no more than they are: everything else is
+/// proven all the same.
+fn online(asking: Asking) -> ExitCode {
+    let (proofs, block) = super::online::prove(&asking);
+    let without_id = asking.without_id.map(LoadError::Faults);
+    let exit = Report::of(&without_id.map_or(Ok(asking.loaded), Err)).print();
     for proof in &proofs {
         match &proof.outcome {
             Ok(found) => println!("ok     {}: {found}", proof.what),
             Err(fault) => println!("FAULT  {}: {fault}", proof.what),
         }
     }
+    if let Some(block) = block {
+        println!("\nPut this into the file:\n\n{block}");
+    }
     let failed = proofs.iter().any(|proof| proof.outcome.is_err());
-    if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+    if failed && exit == ExitCode::SUCCESS { ExitCode::FAILURE } else { exit }
 }
 
 /// What is printed where.
@@ -76,6 +82,13 @@ struct Report {
 }
 
 impl Report {
+    fn print(&self) -> ExitCode {
+        // Whoever closed our output doesn't want to hear of it; the exit code says the same.
+        let _ = std::io::stderr().write_all(self.complaints.as_bytes());
+        let _ = std::io::stdout().write_all(self.findings.as_bytes());
+        ExitCode::from(self.exit)
+    }
+
     fn of(outcome: &Result<Loaded, LoadError>) -> Self {
         match outcome {
             Ok(loaded) => match unfit_tls(&loaded.config) {

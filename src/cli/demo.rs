@@ -223,7 +223,7 @@ async fn live(args: &DemoArgs, seed: u64) -> Result<Ending, DemoError> {
                 Key::Storm => stage.progress().storm(STORM_EVENTS),
                 Key::Restart => {
                     showing.show_now(&stage, Mood::Restarting);
-                    stage.restart_daemon().await?;
+                    stage.kill_daemon().await?;
                 }
                 Key::Quit => break,
             },

@@ -49,6 +49,7 @@ Control endpoint (same address, no token, JSON in and out):
   POST /control/channels  {"account":"…","type":"text","webhook":{"url":"http://…","secret":"…"},
                            "aliases":[{"id":"…","name":"…","username":"…"}],
                            "allowed":{"new_messages":true,"replies":true,"editing_recipients":false}}
+  POST /control/directory {"teams":[{"id":"…","name":"…","organization":"…"}],"shared_labels":[…],"users":[…]}
   POST /control/reply     {"conversation":"…","body":"ack"}, or "reference":"…",
                           or "account":"…" and "recipient":{"id":"…"}
   POST /control/change    {"conversation":"…","closed":true,"add_labels":["mute"]}

@@ -1,21 +1,21 @@
 //! `missived test-message CHANNEL`: sends one message to one channel, to see with one's own eyes that it arrives.
 //!
 //! It spends one request of the lane's budget, behind the back of a daemon that may run: harmless once, not in a loop. Each run
-//! opens a conversation of its own. Limit: text channels.
+//! opens a conversation of its own.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
 use hyper::body::Bytes;
-use serde_json::json;
 use strsim::jaro_winkler;
 use thiserror::Error;
 
 use super::EXIT_CONFIG;
 use super::online::{Fault, ask, token};
 use crate::config::{Config, Environment, Lane};
-use crate::missive::{Channel, MESSAGES_PATH};
+use crate::missive::markup::escaped;
+use crate::missive::{Channel, ChannelType, MESSAGES_PATH, Message, Posting, Repeat};
 use crate::shell::clock;
 
 const EXAMPLES: &str = "\
@@ -88,24 +88,23 @@ fn find<'c>(config: &'c Config, name: &str) -> Result<(&'c Lane, &'c Channel), F
 
 fn message(channel: &Channel, text: &str, at_ms: u64) -> Vec<u8> {
     let reference = format!("missived-test:{at_ms}");
-    let sender = json!({"id": "missived-test", "username": "missived", "name": "missived"});
-    let recipient = json!({
-        "id": channel.recipient.id, "username": channel.recipient.username, "name": channel.recipient.name,
-    });
-    let mut fields = json!({
-        "account": channel.account,
-        "from_field": sender,
-        "to_fields": [recipient],
-        "body": text,
-        "external_id": reference,
-        "references": [reference],
-        "conversation_subject": "missived: test message",
-    });
-    if let Some(organization) = channel.organization {
-        fields["organization"] = json!(organization);
-    }
-    if let Some(team) = channel.team {
-        fields["team"] = json!(team);
-    }
-    json!({ "messages": fields }).to_string().into_bytes()
+    let body = match channel.kind {
+        ChannelType::Text => text.to_owned(),
+        ChannelType::Html | ChannelType::Email => format!("<p>{}</p>", escaped(text)),
+    };
+    let message = Message {
+        external_id: reference.as_str().into(),
+        reference: reference.into(),
+        routing_key: "missived-test".into(),
+        sender: "missived".into(),
+        subject: "missived: test message".into(),
+        body: body.into(),
+        colour: None,
+        close: false,
+        labels: Vec::new(),
+        attachments: Vec::new(),
+        delivered_at: None,
+    };
+    let (body, _) = message.request(channel, &Posting::default(), None, Repeat::No);
+    body
 }

@@ -138,6 +138,8 @@ pub enum Problem {
     Missing { wanted: String },
     /// It stands there and can't stay.
     Unfit { found: String, wanted: String, did_you_mean: Option<String> },
+    /// A name that `[names]` has no id for: Missive can be asked.
+    WithoutId { found: String, wanted: String, did_you_mean: Option<String> },
 }
 
 impl fmt::Display for Fault {
@@ -156,6 +158,12 @@ impl fmt::Display for Problem {
                 write!(f, "found {found}; wanted {wanted}; did you mean {near:?}?")
             }
             Self::Unfit { found, wanted, did_you_mean: None } => write!(f, "found {found}; wanted {wanted}"),
+            Self::WithoutId { found, wanted, did_you_mean: Some(near) } => {
+                write!(f, "found {found}; wanted {wanted}; did you mean {near:?}?")
+            }
+            Self::WithoutId { found, wanted, did_you_mean: None } => {
+                write!(f, "found {found}; wanted {wanted}; `missived check --online` asks Missive for its id")
+            }
         }
     }
 }
@@ -225,7 +233,7 @@ impl Fault {
     fn meant(&self) -> Option<KeyPath> {
         match &self.problem {
             Problem::UnknownKey { did_you_mean, .. } => Some(self.key.sibling(did_you_mean.as_deref()?)),
-            Problem::Missing { .. } | Problem::Unfit { .. } => None,
+            Problem::Missing { .. } | Problem::Unfit { .. } | Problem::WithoutId { .. } => None,
         }
     }
 }

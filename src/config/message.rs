@@ -100,7 +100,7 @@ fn labels(section: &Section<'_>, names: &Names) -> Box<[Template]> {
     };
     let label = |text: &str| {
         if !text.contains("{{") && !text.contains("{%") {
-            names.resolve(section, "labels", NameOf::Label, text)?;
+            names.resolve(section, "labels", NameOf::Label, text);
         }
         judged(section, "labels", text, Output::Plain)
     };

@@ -54,7 +54,7 @@ use crate::route::Source;
 pub use fallback::{HaltFallback, Pager};
 pub use fault::{Fault, Faults, KeyPath, Problem, Warning};
 pub use log::{Allowance, Log, LogFormat};
-pub use names::{NameOf, Names};
+pub use names::{NameOf, NameUse, Names};
 pub use network::Network;
 pub use raw::KnownKey;
 pub use secrets::Environment;
@@ -73,6 +73,17 @@ pub struct Loaded {
     pub written: Written,
     /// The keys whose files are copies that systemd made when it started the service: reading them again changes nothing.
     pub credentials: Vec<KeyPath>,
+}
+
+/// A file that works, but perhaps for names that stand for nothing yet; and what Missive can be asked about.
+#[derive(Debug)]
+pub struct Asking {
+    /// Good for asking only: names that stand for nothing have no ids in it.
+    pub loaded: Loaded,
+    /// Every name and id of Missive's, in the order of reading.
+    pub uses: Vec<NameUse>,
+    /// The names that stand for nothing; without any, the file works.
+    pub without_id: Option<Faults>,
 }
 
 /// Why there is no config. All of it is for whoever wrote the file; none of it holds a secret.
@@ -124,6 +135,21 @@ impl Config {
                 Ok(Loaded { config, warnings: noted.warnings, written, credentials: noted.credentials })
             }
             (None, None) => unreachable!("a part of the config is missing without a fault"),
+        }
+    }
+
+    /// Like [`Self::load`], for whoever can ask Missive what names stand for.
+    pub fn load_to_ask(path: &Path, environment: &Environment) -> Result<Asking, LoadError> {
+        let text = read_file(path)?;
+        let (config, noted, written) = examine(&text, path, environment)?;
+        let open = noted.faults.iter().all(|fault| matches!(fault.problem, Problem::WithoutId { .. }));
+        match (config, Faults::collect(path.to_owned(), noted.faults)) {
+            (Some(config), without_id) if open => {
+                let loaded = Loaded { config, warnings: noted.warnings, written, credentials: noted.credentials };
+                Ok(Asking { loaded, uses: noted.uses, without_id })
+            }
+            (_, Some(faults)) => Err(LoadError::Faults(faults)),
+            (_, None) => unreachable!("a part of the config is missing without a fault"),
         }
     }
 

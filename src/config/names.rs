@@ -1,14 +1,15 @@
 //! `[names.labels]`, `[names.teams]`, `[names.people]`: what people call what Missive knows by an id.
 //!
 //! Wherever the file asks for a label, a team or a person, an id or one of these names can stand. Nothing is asked of Missive
-//! here: who wants names looked up writes them into these tables, or hands [`Names`] over.
+//! here, nor by the daemon: what a name stands for is written down, so a config means the same at every start. Whoever can ask
+//! (`missived check --online`) finds every name and id that the file has in its [`NameUse`]s.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use uuid::Uuid;
 
-use super::fault::quoted;
+use super::fault::{KeyPath, quoted};
 use super::raw::{Section, found};
 use super::value::Value as _;
 
@@ -23,8 +24,19 @@ pub struct Names {
     pub people: Arc<BTreeMap<Box<str>, Uuid>>,
 }
 
+/// A name or an id of Missive's, and where it stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NameUse {
+    pub key: KeyPath,
+    pub of: NameOf,
+    /// As it stands there; of an entry of `[names]`, its name.
+    pub text: Box<str>,
+    /// What it stands for, if the file says so.
+    pub id: Option<Uuid>,
+}
+
 /// What an id is of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum NameOf {
     Label,
     Team,
@@ -32,6 +44,24 @@ pub enum NameOf {
 }
 
 impl NameOf {
+    /// `label`, `team` or `person`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Label => "label",
+            Self::Team => "team",
+            Self::Person => "person",
+        }
+    }
+
+    /// The table below `[names]`.
+    pub const fn table(self) -> &'static str {
+        match self {
+            Self::Label => "labels",
+            Self::Team => "teams",
+            Self::Person => "people",
+        }
+    }
+
     const fn wanted(self) -> &'static str {
         match self {
             Self::Label => "an id, or a label from [names.labels]",
@@ -56,20 +86,21 @@ impl Names {
         self.of(of).get(text).copied().or_else(id)
     }
 
-    /// None only with a fault noted.
-    pub(super) fn resolve(&self, section: &Section<'_>, key: &str, of: NameOf, text: &str) -> Option<Uuid> {
+    /// Nil only with a fault noted.
+    pub(super) fn resolve(&self, section: &Section<'_>, key: &str, of: NameOf, text: &str) -> Uuid {
         let id = self.id(of, text);
         if id.is_none() {
             let known: Vec<&str> = self.of(of).keys().map(|name| &**name).collect();
-            section.unknown_name(key, text, of.wanted(), &known);
+            section.without_id(key, text, of.wanted(), &known);
         }
-        id
+        section.reading().used(NameUse { key: section.at(key), of, text: text.into(), id });
+        id.unwrap_or_default()
     }
 
     /// The one that stands at `key`; None if none does, or with a fault noted.
     pub(super) fn one(&self, section: &Section<'_>, key: &'static str, of: NameOf) -> Option<Uuid> {
         let text = section.optional::<Box<str>>(key)?;
-        self.resolve(section, key, of, &text)
+        Some(self.resolve(section, key, of, &text))
     }
 
     /// Those that stand at `key`.
@@ -86,23 +117,25 @@ impl Names {
             }
             text
         });
-        texts.filter_map(|text| self.resolve(section, key, of, text)).collect()
+        texts.map(|text| self.resolve(section, key, of, text)).collect()
     }
 }
 
 pub(super) fn names(root: &Section<'_>) -> Names {
     let section = root.section("names");
-    let [labels, teams, people] = ["labels", "teams", "people"].map(|kind| Arc::new(ids(section.section(kind))));
+    let [labels, teams, people] = [NameOf::Label, NameOf::Team, NameOf::Person].map(|of| Arc::new(ids(&section, of)));
     Names { labels, teams, people }
 }
 
-fn ids(mut section: Section<'_>) -> BTreeMap<Box<str>, Uuid> {
+fn ids(names: &Section<'_>, of: NameOf) -> BTreeMap<Box<str>, Uuid> {
+    let mut section = names.section(of.table());
     let reading = section.reading();
     let ids = section.entries(NAMES_MAX).filter_map(|(name, key, value)| {
         let id = Uuid::parse(value);
         if id.is_none() {
-            reading.unfit(key, found(value), format_args!("{}: the id of {}", Uuid::wanted(), quoted(name)));
+            reading.unfit(key.clone(), found(value), format_args!("{}: the id of {}", Uuid::wanted(), quoted(name)));
         }
+        reading.used(NameUse { key, of, text: name.into(), id: Some(id?) });
         Some((name.into(), id?))
     });
     ids.collect()

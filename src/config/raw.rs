@@ -12,6 +12,7 @@ use std::path::PathBuf;
 use toml::de::{DeTable, DeValue};
 
 use super::fault::{Fault, KeyPath, Problem, REDACTED, Segment, Warning, nearest, one_of, quoted};
+use super::names::NameUse;
 use super::value::Value;
 
 /// A file being read, and everything said about it so far.
@@ -22,6 +23,7 @@ pub(super) struct Reading<'a> {
     faults: RefCell<Vec<Fault>>,
     warnings: RefCell<Vec<Warning>>,
     known: RefCell<Vec<KnownKey>>,
+    uses: RefCell<Vec<NameUse>>,
     credentials: RefCell<Vec<KeyPath>>,
 }
 
@@ -38,13 +40,14 @@ pub(super) struct Noted {
     pub faults: Vec<Fault>,
     pub warnings: Vec<Warning>,
     pub known: Vec<KnownKey>,
+    pub uses: Vec<NameUse>,
     pub credentials: Vec<KeyPath>,
 }
 
 impl<'a> Reading<'a> {
     pub fn new(file: PathBuf, text: &'a str, root: &'a DeTable<'a>) -> Self {
-        let (faults, warnings, known, credentials) = Default::default();
-        Self { file, text, root, faults, warnings, known, credentials }
+        let (faults, warnings, known, uses, credentials) = Default::default();
+        Self { file, text, root, faults, warnings, known, uses, credentials }
     }
 
     pub fn root(&'a self) -> Section<'a> {
@@ -53,7 +56,9 @@ impl<'a> Reading<'a> {
 
     pub fn finish(self) -> Noted {
         let (faults, warnings) = (self.faults.into_inner(), self.warnings.into_inner());
-        Noted { faults, warnings, known: self.known.into_inner(), credentials: self.credentials.into_inner() }
+        let (known, uses, credentials) =
+            (self.known.into_inner(), self.uses.into_inner(), self.credentials.into_inner());
+        Noted { faults, warnings, known, uses, credentials }
     }
 
     pub fn unfit(&self, key: KeyPath, found: impl Display, wanted: impl Display) {
@@ -68,6 +73,11 @@ impl<'a> Reading<'a> {
     pub fn warn(&self, key: KeyPath, text: impl Display) {
         let (file, line, text) = (self.file.clone(), self.line(&key), text.to_string());
         self.warnings.borrow_mut().push(Warning { file, line, key, text });
+    }
+
+    /// A name or an id of Missive's that stands in the file.
+    pub fn used(&self, name: NameUse) {
+        self.uses.borrow_mut().push(name);
     }
 
     /// What `key` names is one of systemd's copies.
@@ -299,6 +309,15 @@ impl<'a> Section<'a> {
             _ => format!("{wanted}: {}", one_of(known)),
         };
         let problem = Problem::Unfit { found: quoted(name), wanted, did_you_mean };
+        self.reading.fault(self.at(key), problem);
+    }
+
+    /// `key` must be an id, or a name that `[names]` has an id for.
+    pub fn without_id(&self, key: &str, name: &str, wanted: &str, known: &[&str]) {
+        let did_you_mean = nearest(name, known.iter().copied()).map(str::to_owned);
+        let known = if known.is_empty() { ", which has none".to_owned() } else { format!(": {}", one_of(known)) };
+        let wanted = format!("{wanted}{known}");
+        let problem = Problem::WithoutId { found: quoted(name), wanted, did_you_mean };
         self.reading.fault(self.at(key), problem);
     }
 

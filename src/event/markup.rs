@@ -15,7 +15,7 @@ const ENTITIES: [(&str, &str); 7] =
     [("amp", "&"), ("lt", "<"), ("gt", ">"), ("quot", "\""), ("apos", "'"), ("#39", "'"), ("nbsp", " ")];
 
 /// The text of `html`; borrowed if there is no markup in it.
-pub(super) fn text_of(html: &str) -> Cow<'_, str> {
+pub fn text_of(html: &str) -> Cow<'_, str> {
     if !html.contains(['<', '&']) {
         return Cow::Borrowed(html.trim());
     }

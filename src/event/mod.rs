@@ -38,6 +38,7 @@ pub use frame::{Course, Frame, Observation, Position, Snapshot, TopicId};
 pub use framing::FrameBuilder;
 pub use identity::{Fingerprint, HashKey};
 pub use json::Fields;
+pub use markup::text_of;
 pub use opened::Compression;
 pub use path::{Field, Found, Path};
 pub use place::{Alternative, Part, Place, Typed};

@@ -34,12 +34,17 @@ impl Files {
                 Enclosure::Text(text) if fits => {
                     self.enclose(&file.name, Content::Text((&**text).into()));
                 }
-                Enclosure::Base64(data) => self.leave(&file.name, &size(data.len() as u64 / 4 * 3)),
-                Enclosure::Text(text) => self.leave(&file.name, &size(text.len() as u64)),
-                Enclosure::TooLarge { bytes } => self.leave(&file.name, &size(*bytes)),
-                Enclosure::Unreadable => self.leave(&file.name, "not base64"),
+                content @ (Enclosure::Base64(_)
+                | Enclosure::Text(_)
+                | Enclosure::TooLarge { .. }
+                | Enclosure::Unreadable) => self.leave(&file.name, &why(content)),
             }
         }
+    }
+
+    /// Only names what an event brings.
+    pub fn leave_all(&mut self, files: &[Enclosed<'_>]) {
+        files.iter().for_each(|file| self.leave(&file.name, &why(&file.content)));
     }
 
     /// Only names what others would have brought.
@@ -89,6 +94,16 @@ impl Files {
     }
 }
 
+/// Its size, or what else keeps it from going along.
+fn why(content: &Enclosure<'_>) -> String {
+    match content {
+        Enclosure::Base64(data) => size(data.len() as u64 / 4 * 3),
+        Enclosure::Text(text) => size(text.len() as u64),
+        Enclosure::TooLarge { bytes } => size(*bytes),
+        Enclosure::Unreadable => "not base64".to_owned(),
+    }
+}
+
 /// A size as people read it.
 fn size(bytes: u64) -> String {
     match bytes {
@@ -127,5 +142,8 @@ mod tests {
         let mut rolled_up = Files::default();
         rolled_up.leave_out(files);
         assert!(rolled_up.whole.is_empty() && rolled_up.left_out().is_some());
+        let mut named = Files::default();
+        named.leave_all(&[text("empty", 0), text("a", 10)]);
+        assert_eq!((named.whole.len(), named.left_out().as_deref()), (0, Some("Not attached: empty (0 B), a (10 B)")));
     }
 }

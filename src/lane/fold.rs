@@ -304,8 +304,7 @@ impl Lane {
         match (kind, route) {
             (Kind::Alert | Kind::Record, Some(route)) => {
                 let channel = route.channel.clone();
-                let line = Line::of(observation, self.policy.bounds.line_bytes_max);
-                self.roll_up_line(&channel, line, observation.at, effects);
+                self.roll_up_one(&channel, observation, effects);
                 Fate::WaitsInRollUp
             }
             (Kind::Thread, _) | (_, None) => self.dead_letter(observation, Reason::ConversationsFull, effects),

@@ -15,6 +15,7 @@ use super::digest::Line;
 use super::policy::ChannelPolicy;
 use super::schedule::Tier;
 use super::{Blocked, Effects, Lane, StateKey};
+use crate::event::frame::Observation;
 use crate::event::{Fingerprint, Kind, Timestamp, Urgency};
 
 /// Something that has been ready for this long, and is halfway to its horizon, will not be told in time on its own.
@@ -118,11 +119,14 @@ impl Lane {
         self.place(id, effects);
     }
 
-    /// Hands one line to a channel's roll-up: there was no room for a conversation.
-    pub(super) fn roll_up_line(&mut self, channel: &str, line: Line, at: Timestamp, effects: &mut Effects) {
-        let (now, lines_max) = (self.now, self.policy.bounds.digest_lines_max);
+    /// Hands an observation to a channel's roll-up: there was no room for a conversation, or it isn't worth one. Its files are
+    /// named.
+    pub(super) fn roll_up_one(&mut self, channel: &str, observation: &Observation<'_>, effects: &mut Effects) {
+        let (now, bounds) = (self.now, &self.policy.bounds);
+        let (line, lines_max) = (Line::of(observation, bounds.line_bytes_max), bounds.digest_lines_max);
         let rollup = self.rollup_mut(channel);
-        rollup.digest.absorb(now, line, at, lines_max);
+        rollup.digest.absorb(now, line, observation.at, lines_max);
+        rollup.digest.files.leave_all(&observation.facts.files);
         rollup.digest.conversations = rollup.digest.conversations.saturating_add(1);
         let id = self.roll_up_id(channel);
         effects.dirty.insert(StateKey::Conversation(id));

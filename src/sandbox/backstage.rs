@@ -58,8 +58,8 @@ pub enum Wish {
     Stop,
     /// It starts, and goes on from what Kafka knows.
     Start,
-    /// Both.
-    Restart,
+    /// It dies in the middle of what it does, and starts again.
+    Kill,
 }
 
 /// The record that a reply became.
@@ -80,7 +80,7 @@ impl Wish {
     pub fn bounded(self) -> Self {
         match self {
             Self::Storm { events } => Self::Storm { events: events.clamp(1, STORM_EVENTS_MAX) },
-            Self::Stop | Self::Start | Self::Restart => self,
+            Self::Stop | Self::Start | Self::Kill => self,
         }
     }
 }

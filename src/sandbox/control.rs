@@ -12,6 +12,7 @@ use thiserror::Error;
 use super::answer::Answer;
 use super::backstage::Wish;
 use super::channels::{Channel, ChannelError};
+use super::directory::Directory;
 use super::faults::{Fault, FaultError};
 use super::gate::Stranger;
 use super::page;
@@ -143,6 +144,7 @@ fn look(referee: &Referee, ask: &Ask<'_>) -> Result<Value, ControlError> {
         }
         "/control/webhooks" => shown(&json!({"webhooks": referee.deliveries.page(after, limit)})),
         "/control/switches" => shown(&referee.switches),
+        "/control/directory" => shown(&referee.directory),
         "/control/faults" => shown(referee.faults.list()),
         _ => Err(ControlError::NoSuchPath),
     }
@@ -157,6 +159,10 @@ fn act(referee: &mut Referee, now: u64, ask: &Ask<'_>) -> Result<Value, ControlE
         "/control/faults" => {
             referee.faults.add(ask.read::<Fault>()?)?;
             shown(referee.faults.list())
+        }
+        "/control/directory" => {
+            referee.directory = ask.read::<Directory>()?;
+            shown(&referee.directory)
         }
         "/control/channels" => {
             referee.declare(ask.read::<Channel>()?)?;

@@ -5,7 +5,7 @@
 //! runs it alone. Everything it keeps is bounded, and nothing outlives the process.
 //!
 //! The API, as Missive has it: `POST /v1/messages`, `POST /v1/posts`, `GET /v1/conversations/:id/messages`,
-//! `GET /v1/messages/:id`, `GET /v1/organizations`. Not there: changing conversations, TLS, organizations as a scope of the
+//! `GET /v1/messages/:id`, `GET /v1/organizations`, `GET /v1/teams`, `GET /v1/shared_labels`, `GET /v1/users`. Not there: changing conversations, TLS, organizations as a scope of the
 //! search for references, attachments in webhooks.
 //!
 //! A request is judged in this order: token → limits (by the moment its head arrived) → path → content type → size →
@@ -33,10 +33,11 @@
 //! | `GET /control/webhooks?after=0&limit=100` | every webhook and each answer it got ([`deliveries::Delivery`]) |
 //! | `GET`, `POST /control/switches` | the switches; `{"enforce_limits":false}` sets some |
 //! | `GET`, `POST`, `DELETE /control/faults` | the faults ([`faults::Fault`]); `{"fault":"status","status":503,"next":3}` adds one, DELETE ends all |
+//! | `GET`, `POST /control/directory` | what the lists of organizations, teams, shared labels and users hold ([`directory::Directory`]) |
 //! | `POST /control/channels` | `{"account":"…","type":"text","webhook":{"url":"http://…","secret":"…"}}` declares a channel |
 //! | `POST /control/reply` | somebody writes: `{"conversation":"…","body":"ack"}`, or `"reference"`, or `"account"` and `"recipient":{"id":"…"}`; `"author"`, `"alias"`, `"recipients"`, and `"signing":"forged"` or `"missing"` |
 //! | `POST /control/seen` | somebody opens: `{"conversation":"…"}`; nothing in it is unread any more |
-//! | `POST /control/wish` | in the demo: `{"wish":"storm","events":5000}`, or `stop`, `start`, `restart` for the daemon |
+//! | `POST /control/wish` | in the demo: `{"wish":"storm","events":5000}`, or `stop`, `start`, `kill` for the daemon |
 //! | `POST /control/change` | somebody closes or labels: `{"conversation":"…","closed":true,"add_labels":["mute"]}`; rule webhooks follow |
 //! | `POST /control/rule` | a rule fires: `{"conversation":"…","type":"new_comment"}` |
 //! | `POST /control/delete` | somebody deletes: `{"conversation":"…"}`; its id becomes unknown, and its references free |
@@ -57,6 +58,7 @@ pub mod channels;
 mod clip;
 pub mod control;
 pub mod deliveries;
+pub mod directory;
 pub mod faults;
 mod gate;
 pub mod ledger;

@@ -45,6 +45,8 @@ pub enum Refusal {
     UnknownMessage,
     #[error("until must be Unix seconds")]
     WrongUntil,
+    #[error("limit must be from 1 to 200, and offset a whole number")]
+    WrongPage,
 }
 
 /// A few characters of what the caller wrote.
@@ -81,6 +83,7 @@ impl Refusal {
             Self::UnknownConversation => "unknown_conversation",
             Self::UnknownMessage => "unknown_message",
             Self::WrongUntil => "wrong_until",
+            Self::WrongPage => "wrong_page",
         }
     }
 
@@ -99,7 +102,8 @@ impl Refusal {
             | Self::WrongValue { .. }
             | Self::Missing(_)
             | Self::Needs { .. }
-            | Self::WrongUntil => switches.refusal_status.into(),
+            | Self::WrongUntil
+            | Self::WrongPage => switches.refusal_status.into(),
         }
     }
 }

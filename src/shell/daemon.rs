@@ -26,6 +26,7 @@ use tokio::time::sleep;
 use super::admin::{self, Pages};
 use super::clock::{self, Deadline};
 use super::courier::client::{self, Client, ClientError};
+use super::drain::Drain;
 use super::edge::TlsError;
 use super::hook::HookError;
 use super::kafka::{Installation, InstallationError, Names, TopicError, create_topics, install};
@@ -85,6 +86,7 @@ pub struct Daemon {
     supervisor: JoinHandle<Result<(), DaemonError>>,
     servers: Vec<Task<()>>,
     drain_deadline: Duration,
+    drain: Drain,
 }
 
 /// Told once, heard by threads and tasks.
@@ -136,7 +138,8 @@ impl Daemon {
             tokio::spawn(upkeep(Arc::clone(&telemetry))),
         ];
         let drain_deadline = config.drain_deadline;
-        let whole = Whole::new(config, Arc::clone(&readiness), Arc::clone(&telemetry), Handle::current(), seed)?;
+        let drain = Drain::new(drain_deadline);
+        let whole = Whole::new(config, drain.clone(), Arc::clone(&readiness), Arc::clone(&telemetry), seed)?;
         tracing::info!(version = env!("CARGO_PKG_VERSION"), run = format!("{:08x}", whole.run()), "starting");
         let (orders, ordered) = sync_channel(1);
         let supervised = Arc::clone(&stop);
@@ -156,6 +159,7 @@ impl Daemon {
             supervisor,
             servers,
             drain_deadline,
+            drain,
         })
     }
 
@@ -184,6 +188,15 @@ impl Daemon {
         Status::now(clock::now(), &self.readiness, &self.telemetry, self.config.borrow().clone())
     }
 
+    /// Ends as a crash would: nothing more is written, what was on its way is in doubt for whoever comes next.
+    pub async fn kill(self) -> Result<(), DaemonError> {
+        self.drain.kill();
+        for server in &self.servers {
+            server.abort();
+        }
+        self.stop().await
+    }
+
     /// Drains and ends; after the deadline what is left is left to a successor.
     pub async fn stop(self) -> Result<(), DaemonError> {
         let drain = self.readiness.component("drain");
@@ -210,6 +223,7 @@ impl Daemon {
 /// Everything the supervisor hands on, for as long as one config is in use.
 struct Whole {
     config: Config,
+    drain: Drain,
     names: Names,
     client: Arc<Client>,
     readiness: Arc<Readiness>,
@@ -221,21 +235,23 @@ struct Whole {
 impl Whole {
     fn new(
         config: Config,
+        drain: Drain,
         readiness: Arc<Readiness>,
         telemetry: Arc<Telemetry>,
-        runtime: Handle,
         seed: u64,
     ) -> Result<Self, ClientError> {
         let now: client::Clock = Arc::new(clock::now);
         let client = Client::new(&config.missive, now)?.named(config.kafka.instance.as_deref(), run(seed));
         let names = Names::new(&config.kafka.namespace);
-        Ok(Self { config, names, client: Arc::new(client), readiness, telemetry, runtime, seed })
+        let runtime = Handle::current();
+        Ok(Self { config, drain, names, client: Arc::new(client), readiness, telemetry, runtime, seed })
     }
 
     /// The same daemon with another config.
     fn with(&self, config: Config) -> Result<Self, ClientError> {
         let (readiness, telemetry) = (Arc::clone(&self.readiness), Arc::clone(&self.telemetry));
-        Self::new(config, readiness, telemetry, self.runtime.clone(), self.seed)
+        let (_inside, drain) = (self.runtime.enter(), self.drain.within(config.drain_deadline));
+        Self::new(config, drain, readiness, telemetry, self.seed)
     }
 
     const fn run(&self) -> u32 {

@@ -10,6 +10,7 @@ pub mod clock;
 pub mod courier;
 pub mod daemon;
 pub mod decisions;
+pub mod drain;
 pub mod edge;
 pub mod hook;
 pub mod ingest;

@@ -181,6 +181,13 @@ const ROWS: &[(&str, &str, &str, &str)] = &[
          \"urgent\"?",
     ),
     (
+        "a team that has no id yet",
+        "type = \"text\"",
+        "type = \"text\"\nteam = \"Support\"",
+        "channels.ops.team: found \"Support\"; wanted an id, or a team from [names.teams], which has none; \
+         `missived check --online` asks Missive for its id",
+    ),
+    (
         "labels without an organization",
         "channel = \"ops\"",
         "channel = \"ops\"\nmessage = { labels = [\"66666666-7777-4888-8999-aaaaaaaaaaaa\"] }",

@@ -1,7 +1,11 @@
 //! The other commands, by what they print and how they exit.
 
+use std::fs;
 use std::path::Path;
 
+use serde_json::{Value, json};
+
+use crate::scene::Scene;
 use crate::support::config::Draft;
 use crate::support::daemon::{Finished, finish};
 use crate::support::kafka;
@@ -77,4 +81,69 @@ fn a_file_that_is_not_there_is_a_faulty_config() {
         assert_eq!(refused.status.code(), Some(78), "{words:?}: {refused:?}");
         assert!(refused.stderr.contains("/nowhere/missived.toml"), "{words:?}: {refused:?}");
     }
+}
+
+#[test]
+fn two_lanes_with_one_token_are_refused_at_start_and_the_token_is_not_shown() {
+    let draft = Draft::new("127.0.0.1:1", "http://127.0.0.1:1");
+    // another file with the same token in it, as a copied deployment has it
+    let copied = draft.with("[lanes.other]\ntoken_file = \"{dir}/copy\"").write();
+    std::fs::copy(copied.token_file(), copied.token_file().with_file_name("copy")).expect("a copy");
+    let refused = run(&["run"], copied.path());
+    assert_eq!((refused.status.code(), refused.stdout.as_str()), (Some(78), ""), "{refused:?}");
+    let why = "lanes.other.token_file: found the token that missive.token_file gives, too; wanted a token of its own: two \
+               lanes with one token would exceed its limits";
+    assert!(refused.stderr.contains(why), "{refused:?}");
+    assert!(!refused.stderr.contains(crate::support::config::TOKEN), "{refused:?}");
+}
+
+#[test]
+fn names_are_found_by_asking_missive_and_what_is_printed_makes_the_file_work() {
+    let message =
+        "[sources.alerts.message]\nteam = \"Support\"\nlabels = [\"Customers/VIP\", \"urgnt\"]\nadd_users = [\"Ann\"]";
+    let organization = "00000000-0000-4000-8000-000000000001";
+    let adapt = |draft: Draft| draft.set("channels.ops", &format!("organization = {organization:?}")).with(message);
+    let Some(scene) = Scene::new(&["alerts"], adapt) else { return };
+    let id = |number: usize| format!("66666666-7777-4888-8999-{number:012}");
+    let team =
+        |number: usize| json!({"id": id(number), "name": format!("Team {number}"), "organization": organization});
+    // More than one page.
+    let mut teams: Vec<Value> = (0..250).map(team).collect();
+    teams.push(json!({"id": id(900), "name": "Support", "organization": organization}));
+    let labels = json!([
+        {"id": id(901), "name": "VIP", "name_with_parent_names": "Customers/VIP", "organization": organization},
+        {"id": id(902), "name": "urgent", "organization": organization},
+    ]);
+    let users = json!([{"id": id(903), "name": "Ann", "email": "ann@example.com"}]);
+    let organizations = json!([{"id": organization, "name": "Acme"}]);
+    let directory = json!({"organizations": organizations, "teams": teams, "shared_labels": labels, "users": users});
+    scene.sandbox.tell("/control/directory", &directory);
+
+    let offline = run(&["check"], scene.config.path());
+    assert_eq!(offline.status.code(), Some(78), "{offline:?}");
+    assert!(offline.stderr.contains("`missived check --online` asks Missive for its id"), "{offline:?}");
+
+    let asked = run(&["check", "--online"], scene.config.path());
+    assert_eq!(asked.status.code(), Some(78), "{asked:?}");
+    let told = [
+        format!("ok     missive: organization {organization} (channels.ops.organization): \"Acme\"\n"),
+        "FAULT  missive: label \"urgnt\" (sources.alerts.message.labels): Missive has no label of this name; did you mean \
+         \"urgent\"?\n"
+            .to_owned(),
+        format!("FAULT  missive: team \"Support\" (sources.alerts.message.team): Missive has it as {}", id(900)),
+    ];
+    told.iter().for_each(|line| assert!(asked.stdout.contains(line), "{line}: {}", asked.stdout));
+    let (_, block) = asked.stdout.split_once("Put this into the file:\n\n").expect("what to put there");
+    let text = fs::read_to_string(scene.config.path()).expect("the config");
+    fs::write(scene.config.path(), format!("{text}\n{block}").replace("urgnt", &id(902))).expect("the config");
+
+    let right = run(&["check", "--online"], scene.config.path());
+    assert_eq!(right.status.code(), Some(0), "{right:?}");
+    assert!(
+        right.stdout.contains(&format!("(names.teams.Support and 1 more): {} is \"Support\" of \"Acme\"\n", id(900)))
+    );
+    assert!(!right.stdout.contains("FAULT") && !right.stdout.contains("Put this"), "{}", right.stdout);
+    let asked: Vec<Value> =
+        scene.sandbox.ask("/control/ledger?limit=1000")["entries"].as_array().expect("a list").clone();
+    assert!(asked.iter().all(|entry| entry["method"] == "GET" && entry["verdict"] == "served"), "{asked:#?}");
 }

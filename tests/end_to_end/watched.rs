@@ -26,7 +26,7 @@ fn a_heart_that_stops_is_told_and_so_is_its_return() {
 
     scene.record("alerts").payload(alert("Watchdog", "firing")).send(&scene.kafka);
     let second = &scene.sandbox.wait_for_messages(2)[1];
-    assert!(second.body.starts_with("✅"), "{}", second.body);
+    assert!(second.body.starts_with("🟢 resolved"), "{}", second.body);
     assert_eq!(second.conversation, first.conversation);
     let metrics = daemon.wait_for_balance(1, 0);
     assert_eq!((metrics.reason("heartbeat"), missing()), (1, 0));

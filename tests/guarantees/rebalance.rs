@@ -36,8 +36,10 @@ fn two_and_three_instances_join_and_leave_under_load() {
     daemons.into_iter().for_each(Daemon::stop);
 }
 
-/// Both lanes are served, and by these instances.
+/// Both lanes are served, and by these instances; and each of them reads sources.
 fn until_lanes_speak(stage: &Stage, daemons: &[Daemon]) {
+    let reads = |daemon: &Daemon| daemon.metrics().sum("missived_records_total", "") > 0;
+    eventually(PATIENCE, "share of the sources for everybody", || daemons.iter().all(reads).then_some(()));
     let before = stage.missive.ledger().last().map_or(0, |request| request.id);
     let agents: Vec<String> = daemons.iter().map(agent_of).collect();
     let by_them = |request: &Request| agents.iter().any(|agent| request.agent.ends_with(agent));

@@ -1,13 +1,11 @@
-//! What an owner finds in the state topic: as much as there is, as little as must be, and nothing that it can't read.
+//! What an owner finds in the state topic: as much as there is, and as little as must be.
 //!
 //! `MISSIVED_KEYS` says how many identities come (50,000; a million shows what is promised). Conversations are a hundredth.
 
 use std::time::Duration;
 
-use serde_json::{Value, json};
-
 use crate::scene::Daemon;
-use crate::stage::{Budget, PATIENCE, Stage, number, run, say};
+use crate::stage::{Budget, PATIENCE, Stage, change, number, run, say};
 use crate::support::daemon::SOON;
 use crate::support::wait::{eventually, moment};
 use crate::support::{kafka, kcat};
@@ -106,6 +104,18 @@ fn what_has_gone_leaves_the_state_topic() {
     say(&format!(
         "{keys} keys came and went: {written} records of more than {least} bytes were in the state topic, {left} of {bytes} are left"
     ));
+
+    // and what the state reflects leaves the ledger, but nothing else
+    let (ledger, busy) = (format!("{}.ledger", stage.namespace), stage.place("busy"));
+    let first = || kafka::beginning_of(&stage.kafka, &ledger, busy);
+    let first = eventually(PATIENCE, "ledger that is trimmed", || Some(first()).filter(|first| *first > 0));
+    daemon.stop();
+    let position = &kcat::latest(&stage.kafka, &state, busy)["position"];
+    let position: i64 = str::from_utf8(position).ok().and_then(|digits| digits.parse().ok()).expect("a number");
+    assert!(first <= position, "trimmed to {first}, and the state is at {position}");
+    let daemon = run(&stage.config("one"));
+    send(1);
+    stage.missive.wait_for_more(1, PATIENCE);
     daemon.stop();
 }
 
@@ -116,50 +126,4 @@ fn end_of(kafka: &str, topic: &str) -> i64 {
         last.insert(record.partition, record.offset + 1);
     }
     last.values().sum()
-}
-
-#[test]
-fn a_record_of_an_unknown_version_stops_its_partition_and_no_other() {
-    let Some(stage) = Stage::new(Budget::Tenfold) else { return };
-    let state = format!("{}.state", stage.namespace);
-    let config = stage.config("one");
-    let daemon = run(&config);
-    let place = |lane: &str| {
-        let records = kcat::consume(&stage.kafka, &state);
-        let installation = records.iter().find(|record| record.key.as_deref() == Some("installation"));
-        installation.expect("an installation").json()["lanes"][lane].as_i64().expect("a partition")
-    };
-    let busy = i32::try_from(place("busy")).expect("a small number");
-    assert_ne!(place("default"), i64::from(busy), "two lanes on two partitions");
-    daemon.stop();
-    kcat::Record::to(&state).partition(busy).key("busy/history").payload([9, 0]).send(&stage.kafka);
-
-    let daemon = Daemon::start(config.path());
-    daemon.process.wait_for_line("state record busy/history is of version 9; this missived reads version", PATIENCE);
-    kcat::Record::to(&stage.topic("talks")).payload(said("t0", "t-0-0")).send(&stage.kafka);
-    kcat::Record::to(&stage.topic("deals")).payload(change(0, 0)).send(&stage.kafka);
-    eventually(PATIENCE, "message of the other lane", || {
-        let told = stage.missive.ledger();
-        (told.len() == 1 && told[0].body == "t-0-0" && told[0].is_settled()).then_some(())
-    });
-    let (status, report) = daemon.readiness();
-    let halted = |component: &&Value| component["state"] == "halted";
-    let halted: Vec<String> =
-        report["components"].as_array().expect("a list").iter().filter(halted).map(Value::to_string).collect();
-    assert_eq!((status, halted.len()), (503, 1), "{report}");
-    assert!(halted[0].contains("is of version 9"), "and says why: {report}");
-
-    // taken away, it goes on by itself
-    kcat::Record::to(&state).partition(busy).key("busy/history").send(&stage.kafka);
-    stage.missive.wait_for_more(1, PATIENCE);
-    daemon.until_ready(PATIENCE);
-    daemon.stop();
-}
-
-fn change(conversation: u64, key: u64) -> String {
-    said(&format!("r{conversation}"), &format!("r-{conversation}-{key}"))
-}
-
-fn said(on: &str, token: &str) -> String {
-    json!({"on": on, "id": token, "text": token, "from": "Ann"}).to_string()
 }

@@ -63,6 +63,7 @@ fn play(page: &Page) {
     answer(page);
     pictures(page);
     ridden_out(page);
+    killed(page);
     page.assert_quiet();
     step("nothing was thrown on the page");
 }
@@ -133,5 +134,26 @@ fn ridden_out(page: &Page) {
     assert!(notifications < events / 3, "{notifications} notifications for {events} events");
     step(&format!(
         "the storm stays within the budget: {ops} conversations of alerts, {notifications} notifications for {events} events"
+    ));
+}
+
+/// In the middle of whatever it does.
+fn killed(page: &Page) {
+    let mood = |mood: &str| format!("document.querySelector('[data-daemon={mood}]') !== null");
+    page.until("running daemon", &mood("running"));
+    let before = figure(page, "events in");
+    page.eval("document.querySelector('#knob-kill').click()");
+    page.until("daemon that starts again", &format!("!({})", mood("running")));
+    page.until("daemon that runs again", &mood("running"));
+    let told = |name: &str| format!("told('{name}')");
+    let settled = ["told", "rolled up", "duplicates", "suppressed", "dead letters", "pending"].map(told).join(" + ");
+    let told = "const told = (name) => \
+                Number(document.querySelector(`[data-figure=\"${name}\"] dd`).textContent.replace(/,/g, ''))";
+    let balanced =
+        format!("(() => {{ {told}; return told('events in') > {before} && told('events in') === {settled}; }})()");
+    page.until("books that add up after the kill", &balanced);
+    step(&format!(
+        "the daemon is killed and goes on; {before} events before, {} now, and the books add up",
+        figure(page, "events in")
     ));
 }

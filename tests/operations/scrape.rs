@@ -38,7 +38,9 @@ const PROMISED: &[&str] = &[
 
 #[test]
 fn every_metric_that_alerts_and_dashboard_name_is_in_a_scrape() {
-    let Some(scene) = Scene::new(&["alerts"], |draft| draft) else { return };
+    let heart = "[[sources.alerts.routes]]\nname = \"watchdog\"\nchannel = \"ops\"\naction = \"heartbeat\"\n\
+                 match = { alertname = \"Watchdog\" }\n";
+    let Some(scene) = Scene::new(&["alerts"], |draft| draft.with(heart)) else { return };
     let daemon = scene.run();
     scene.record("alerts").payload(alert("OrdersLag", "firing")).send(&scene.kafka);
     daemon.wait_for_balance(1, 0);

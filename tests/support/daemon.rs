@@ -2,6 +2,8 @@
 //!
 //! What must hold: a child never outlives its [`Process`]; its output is read all the time, so it never blocks on a full
 //! pipe; the newest [`KEPT`] lines are kept, and a test that waits in vain shows the last of them.
+//!
+//! `MISSIVED_DAEMON` names another build of the program, say an optimised one, where a test takes figures.
 
 use std::collections::VecDeque;
 use std::io::{BufRead, BufReader, Read};
@@ -69,7 +71,8 @@ pub struct Process {
 
 impl Process {
     pub fn spawn(args: &[&str], env: &[(&str, &str)]) -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_missived"));
+        let program = std::env::var_os("MISSIVED_DAEMON").unwrap_or_else(|| env!("CARGO_BIN_EXE_missived").into());
+        let mut command = Command::new(program);
         command.args(args).env("NO_COLOR", "1").envs(env.iter().copied());
         Self::start(command)
     }

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
@@ -91,6 +91,28 @@ pub fn delete_topic(bootstrap: &str, name: &str) {
     });
 }
 
+/// Gives a topic more partitions, as an operator can, and nobody can take back; returns when the broker shows them.
+pub fn add_partitions(bootstrap: &str, name: &str, count: usize) {
+    let admin: AdminClient<DefaultClientContext> =
+        ClientConfig::new().set("bootstrap.servers", bootstrap).create().expect("an admin client");
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+    let more = NewPartitions::new(name, count);
+    let answers = runtime.block_on(admin.create_partitions([&more], &AdminOptions::new())).expect("an answer");
+    for answer in answers {
+        answer.unwrap_or_else(|(topic, code)| panic!("topic {topic} got no partitions: {code}"));
+    }
+    eventually(Duration::from_secs(30), &format!("{count} partitions of {name}"), || {
+        let metadata = admin.inner().fetch_metadata(Some(name), Duration::from_secs(10)).ok()?;
+        metadata.topics().iter().all(|topic| topic.partitions().len() == count).then_some(())
+    });
+}
+
+/// The first offset that a partition still has.
+pub fn beginning_of(bootstrap: &str, topic: &str, partition: i32) -> i64 {
+    let client: BaseConsumer = ClientConfig::new().set("bootstrap.servers", bootstrap).create().expect("a client");
+    client.fetch_watermarks(topic, partition, Duration::from_secs(10)).expect("an answer from Kafka").0
+}
+
 /// Sets a group's offset in partition 0 of a topic, as an operator does while nobody is in the group.
 pub fn set_offset(bootstrap: &str, group: &str, topic: &str, offset: i64) {
     let consumer: BaseConsumer =
@@ -114,8 +136,17 @@ impl Broker {
         Self::cluster(1)
     }
 
+    /// One with a line of settings that overrules its own.
+    pub fn with_settings(settings: &str) -> Option<Self> {
+        Self::begin(1, settings)
+    }
+
     /// So many brokers that replicate to one another.
     pub fn cluster(nodes: usize) -> Option<Self> {
+        Self::begin(nodes, "")
+    }
+
+    fn begin(nodes: usize, settings: &str) -> Option<Self> {
         if let Err(why) = script(["fetch"]) {
             skip(&format!("no Kafka: {}", why.trim()));
             return None;
@@ -124,7 +155,7 @@ impl Broker {
         let attempt = || {
             let dir = tempfile::Builder::new().prefix("missived-broker").tempdir().expect("a folder");
             let mut broker = Self { dir, bootstrap: String::new() };
-            broker.bootstrap = broker.start_in(broker.dir.path(), nodes)?;
+            broker.bootstrap = broker.start_in(broker.dir.path(), nodes, settings)?;
             Ok(broker)
         };
         let broker = attempt().or_else(|_: String| attempt());
@@ -167,7 +198,7 @@ impl Broker {
 
     /// After [`stop`](Self::stop) or [`kill`](Self::kill): the same data at the same address.
     pub fn start_again(&mut self) {
-        self.bootstrap = self.start_in(self.dir.path(), 1).unwrap_or_else(|why| panic!("no broker: {why}"));
+        self.bootstrap = self.start_in(self.dir.path(), 1, "").unwrap_or_else(|why| panic!("no broker: {why}"));
     }
 
     /// SIGKILL for one node of a cluster, from 1.
@@ -177,7 +208,7 @@ impl Broker {
 
     /// A node that was killed comes back.
     pub fn start_node(&self, node: usize) {
-        self.start_in(&self.node(node), 1).unwrap_or_else(|why| panic!("no broker: {why}"));
+        self.start_in(&self.node(node), 1, "").unwrap_or_else(|why| panic!("no broker: {why}"));
     }
 
     /// Where its data is.
@@ -189,10 +220,10 @@ impl Broker {
         self.dir.path().join(node.to_string())
     }
 
-    fn start_in(&self, dir: &Path, nodes: usize) -> Result<String, String> {
+    fn start_in(&self, dir: &Path, nodes: usize, settings: &str) -> Result<String, String> {
         let (own, nodes) = (std::process::id().to_string(), nodes.to_string());
         let words = ["start", "--nodes", &nodes, "--while", &own, "--dir"].map(OsStr::new);
-        let out = script(words.into_iter().chain([dir.as_os_str()]))?;
+        let out = script_with(settings, words.into_iter().chain([dir.as_os_str()]))?;
         Ok(out.trim().to_owned())
     }
 
@@ -217,7 +248,15 @@ impl Drop for Broker {
 
 /// Standard output, or standard error when the script failed.
 fn script<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> Result<String, String> {
-    let out = Command::new(SCRIPT).args(args).stdin(Stdio::null()).output().map_err(|e| format!("{SCRIPT}: {e}"))?;
+    script_with("", args)
+}
+
+fn script_with<S: AsRef<OsStr>>(settings: &str, args: impl IntoIterator<Item = S>) -> Result<String, String> {
+    let mut script = Command::new(SCRIPT);
+    if !settings.is_empty() {
+        script.env("MISSIVED_BROKER_SETTINGS", settings);
+    }
+    let out = script.args(args).stdin(Stdio::null()).output().map_err(|e| format!("{SCRIPT}: {e}"))?;
     if out.status.success() {
         return Ok(String::from_utf8_lossy(&out.stdout).into_owned());
     }

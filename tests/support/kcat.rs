@@ -6,6 +6,7 @@
 //! Limits: keys and header values are text without NULs (they travel as arguments); payloads are any bytes up to what
 //! the topic takes, and under 30 MB.
 
+use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::process::{Command, Output, Stdio};
 
@@ -139,6 +140,28 @@ pub fn payloads(bootstrap: &str, topic: &str) -> Vec<Option<Vec<u8>>> {
         rest = tail;
     }
     all
+}
+
+/// What a compacted topic holds in the end, byte for byte: the last payload of each key of a partition.
+pub fn latest(bootstrap: &str, topic: &str, partition: i32) -> BTreeMap<String, Vec<u8>> {
+    let out = finish(read(bootstrap, topic).args(["-p", &partition.to_string(), "-f", "%K %k%R%s"]), b"");
+    let mut rest = out.stdout.as_slice();
+    let mut latest = BTreeMap::new();
+    while !rest.is_empty() {
+        let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+        let length = str::from_utf8(&rest[..digits]).ok().and_then(|digits| digits.parse().ok()).expect("a length");
+        let (key, tail) = rest[digits + 1..].split_at(length);
+        let (length, tail) = tail.split_first_chunk().expect("a length");
+        let length = usize::try_from(i32::from_be_bytes(*length)).ok();
+        let (payload, tail) = tail.split_at(length.unwrap_or(0));
+        let key = String::from_utf8_lossy(key).into_owned();
+        match length {
+            Some(_) => drop(latest.insert(key, payload.to_vec())),
+            None => drop(latest.remove(&key)),
+        }
+        rest = tail;
+    }
+    latest
 }
 
 fn produce(bootstrap: &str, topic: &str) -> Command {

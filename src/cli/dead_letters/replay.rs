@@ -20,7 +20,9 @@ use thiserror::Error;
 
 use super::filter::Filter;
 use super::{Bench, ConfigArg, EXIT_PARTLY, failed, told};
+use crate::config::Config;
 use crate::event::TopicId;
+use crate::missive::ChannelType;
 use crate::shell::clock;
 use crate::shell::kafka::ScanError;
 use crate::shell::kafka::{
@@ -319,11 +321,19 @@ fn plan<'b>(bench: &'b Bench, args: &ReplayArgs) -> Result<Plan<'b>, ReplayFailu
         names: &bench.names,
         sources,
         lanes: installed(kafka, &bench.names)?.map(|installation| installation.lanes).unwrap_or_default(),
+        markup: markup(&bench.config),
         topic_id: ids.get(topic).copied().unwrap_or(TopicId::UNKNOWN),
         salt,
         attempts_max: args.attempts_max,
         now: clock::now(),
     })
+}
+
+/// The channels whose messages are markup.
+fn markup(config: &Config) -> BTreeSet<Box<str>> {
+    let channels = config.lanes.iter().flat_map(|lane| &lane.policy.channels);
+    let markup = channels.filter(|(_, policy)| policy.channel.kind != ChannelType::Text);
+    markup.map(|(name, _)| name.clone()).collect()
 }
 
 /// Becomes true with SIGINT or SIGTERM; a second one ends the program at once.

@@ -147,7 +147,7 @@ impl Stage {
             }
             Wish::Stop => self.drain_daemon().await,
             Wish::Start => self.start_daemon_anew().await,
-            Wish::Restart => self.restart_daemon().await,
+            Wish::Kill => self.kill_daemon().await,
         }
     }
 
@@ -159,9 +159,13 @@ impl Stage {
         Ok(())
     }
 
-    /// Ends the daemon's parts and starts them again; whatever was under way goes on from Kafka.
-    pub async fn restart_daemon(&mut self) -> Result<(), StageError> {
-        self.drain_daemon().await?;
+    /// The daemon's parts die in the middle of what they do, and start again from what is in Kafka.
+    pub async fn kill_daemon(&mut self) -> Result<(), StageError> {
+        if let Some(daemon) = self.daemon.take() {
+            daemon.kill().await?;
+            self.accounts.end();
+            self.publish(self.mood());
+        }
         self.start_daemon_anew().await
     }
 

@@ -45,7 +45,7 @@ fn silence_is_told_as_critical_once_and_its_end_too() {
     beat(&mut story, State::Firing);
     story.pass(Duration::from_secs(120));
     assert_eq!(story.told.len(), 2, "{:?}", story.told);
-    assert!(story.told[1].starts_with("✅"), "{}", story.told[1]);
+    assert!(story.told[1].starts_with("🟢 resolved"), "{}", story.told[1]);
     assert_eq!(story.lane.hearts()[0].beats, Beats::Regularly);
 }
 

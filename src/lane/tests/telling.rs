@@ -22,6 +22,8 @@ fn plain(source: &str) -> Option<Template> {
 /// What is sent for some alerts of one group, or for somebody's words.
 struct Scene {
     story: Story,
+    /// What is heard from now on happened long ago.
+    old: bool,
 }
 
 impl Scene {
@@ -35,7 +37,7 @@ impl Scene {
         let telling = Arc::new(telling);
         policy.routes.values_mut().for_each(|route| route.telling = Arc::clone(&telling));
         let story = Story { lane: Lane::new(Arc::new(policy), HashKey::new([3; 16]), 1), ..Story::new() };
-        Self { story }
+        Self { story, old: false }
     }
 
     fn hear(&mut self, route: &str, state: State, entity: u128, facts: Facts<'_>) {
@@ -45,7 +47,7 @@ impl Scene {
             position: Position { offset: story.offset, index: 0 },
             route,
             at: story.now,
-            old: false,
+            old: self.old,
             entity: Fingerprint::from_u128(entity),
             identity: Fingerprint::from_u128(entity * 10 + state as u128),
             state,
@@ -187,6 +189,19 @@ fn files_go_along_with_the_news_and_those_that_dont_fit_are_named() {
     let message = scene.message();
     assert_eq!(message["attachments"].as_array().map(Vec::len), Some(1));
     assert_eq!(message["body"], "Deal\nNot attached: large.json (900 B)");
+}
+
+#[test]
+fn files_of_what_is_only_told_in_a_roll_up_are_named_there() {
+    let mut scene = Scene::new(ChannelType::Text, Telling::default());
+    scene.old = true;
+    let files = vec![Enclosed { name: "event.json".into(), content: Enclosure::Text("x".repeat(40).into()) }];
+    scene.hear("deals", State::Changed, 1, Facts { title: "Deal".into(), files, ..Facts::default() });
+    scene.story.now = scene.story.now + Duration::from_secs(60);
+    let message = scene.message();
+    let body = message["body"].as_str().expect("a body");
+    assert!(body.contains("Deal") && body.ends_with("\nNot attached: event.json (40 B)"), "{body}");
+    assert_eq!(message.get("attachments"), None);
 }
 
 #[test]

@@ -7,7 +7,7 @@ const STORM = 'Watch: conversations grow by a few and stop at the channel’s bu
 const DAEMON = {
   stop: ['Stop the daemon', 'Watch: events wait in Kafka, and an answer’s webhook is tried again.'],
   start: ['Start it', 'Watch: it goes on where it was; what was told is not told again.'],
-  restart: ['Restart it', 'Watch: pending is what it was before, and the books still add up.'],
+  kill: ['Kill it', 'Watch: it starts again; what was on its way is in doubt, so the lane waits a moment, looks, and says what may repeat. The books still add up.'],
 };
 const FAULTS = [
   ['slow', 'Slow: 3 seconds each', { fault: 'latency', ms: 3000, path: '/v1/' }, 'Watch: five are in flight, and what waits is folded into fewer, longer messages.'],

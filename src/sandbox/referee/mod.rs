@@ -26,6 +26,7 @@ use super::backstage::{Arrived, Books};
 use super::channels::{Channel, ChannelError, Channels, Secret};
 use super::clip::{Clipped, TEXT_BYTES_MAX};
 use super::deliveries::{AfterAttempt, AttemptAnswer, Deliveries, Outgoing, RetryPolicy};
+use super::directory::Directory;
 use super::faults::{Faults, Played, Processing, Trouble};
 use super::ledger::{Ledger, Verdict};
 use super::limits::{Budget, Limits, Room, Spent};
@@ -63,6 +64,7 @@ pub struct Referee {
     pub(super) threads: Threads,
     pub(super) deliveries: Deliveries,
     pub(super) channels: Channels,
+    pub(super) directory: Directory,
     pub(super) books: Option<Books>,
     retry: RetryPolicy,
     random: Random,
@@ -138,6 +140,7 @@ impl Referee {
             threads: Threads::new(rulebook.messages_max),
             deliveries: Deliveries::default(),
             channels: Channels::default(),
+            directory: Directory::default(),
             books: None,
             retry: rulebook.retry,
             random: Random::new(rulebook.seed),

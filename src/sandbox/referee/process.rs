@@ -60,10 +60,7 @@ impl Referee {
             Endpoint::PostPost => self.take_post(now, id, rules::open_envelope(body, "posts")?),
             Endpoint::ListMessages { conversation, until } => self.list(&conversation, until),
             Endpoint::GetMessage { id } => self.show(&id),
-            Endpoint::Organizations => {
-                let organization = json!({"id": "00000000-0000-4000-8000-000000000001", "name": "Sandbox"});
-                Ok((Verdict::Served, Answer::json(&json!({"organizations": [organization]}))))
-            }
+            Endpoint::List(asked) => Ok((Verdict::Served, Answer::json(&self.directory.page(&asked)))),
         }
     }
 

@@ -1,5 +1,6 @@
 //! Which endpoint a request is for.
 
+use crate::sandbox::directory::{Asked, List};
 use crate::sandbox::refusal::Refusal;
 
 /// What the head of a request says.
@@ -26,7 +27,8 @@ pub enum Endpoint {
     GetMessage {
         id: String,
     },
-    Organizations,
+    /// Organizations, teams, shared labels or users.
+    List(Asked),
 }
 
 impl<'a> Head<'a> {
@@ -56,8 +58,21 @@ pub fn endpoint(head: &Head<'_>) -> Result<Endpoint, Refusal> {
             Ok(Endpoint::ListMessages { conversation: id.to_ascii_lowercase(), until: until(head.query())? })
         }
         ("GET", ["v1", "messages", id]) => Ok(Endpoint::GetMessage { id: id.to_ascii_lowercase() }),
-        ("GET", ["v1", "organizations"]) => Ok(Endpoint::Organizations),
+        ("GET", ["v1", name]) => {
+            let list = list(name).ok_or(Refusal::NoSuchPath)?;
+            Asked::read(list, head.query()).map(Endpoint::List)
+        }
         _ => Err(Refusal::NoSuchPath),
+    }
+}
+
+fn list(name: &str) -> Option<List> {
+    match name {
+        "organizations" => Some(List::Organizations),
+        "teams" => Some(List::Teams),
+        "shared_labels" => Some(List::SharedLabels),
+        "users" => Some(List::Users),
+        _ => None,
     }
 }
 
@@ -74,6 +89,7 @@ mod tests {
     fn a_request_finds_its_endpoint() {
         let json = Some("application/json; charset=utf-8");
         let list = |until: u64| Ok(Endpoint::ListMessages { conversation: "c1".into(), until });
+        let part = |list, limit| Ok(Endpoint::List(Asked { list, limit, offset: 0, organization: None }));
         let rows = [
             ("POST", "/v1/messages", json, Ok(Endpoint::PostMessage), "a message"),
             ("POST", "/v1/posts", json, Ok(Endpoint::PostPost), "a post"),
@@ -83,7 +99,10 @@ mod tests {
             ("GET", "/v1/conversations/C1/messages?limit=5&until=7", None, list(7), "until then"),
             ("GET", "/v1/conversations/C1/messages?until=x", None, Err(Refusal::WrongUntil), "until when?"),
             ("GET", "/v1/messages/M1", None, Ok(Endpoint::GetMessage { id: "m1".into() }), "one message"),
-            ("GET", "/v1/organizations", None, Ok(Endpoint::Organizations), "the token check"),
+            ("GET", "/v1/organizations", None, part(List::Organizations, 50), "the token check"),
+            ("GET", "/v1/teams?limit=7", None, part(List::Teams, 7), "teams"),
+            ("GET", "/v1/users?limit=x", None, Err(Refusal::WrongPage), "how many users?"),
+            ("GET", "/v1/accounts", None, Err(Refusal::NoSuchPath), "channels are not listed"),
             ("DELETE", "/v1/messages/m1", None, Err(Refusal::NoSuchPath), "messages can't be deleted"),
             ("GET", "/v1/messages", None, Err(Refusal::NoSuchPath), "nor listed"),
             ("POST", "/v2/messages", json, Err(Refusal::NoSuchPath), "another version"),

@@ -29,6 +29,7 @@ use rdkafka::error::KafkaError;
 use rdkafka::topic_partition_list::TopicPartitionList;
 
 use super::clock::{self, Deadline};
+use super::drain::{Drain, End};
 use super::kafka::{GroupContext, GroupEvent, Installation, Names, Partition, group_config};
 use super::readiness::{Gate, Readiness, ReadyState};
 use crate::config;
@@ -51,7 +52,7 @@ pub struct Plan {
     pub ways: Ways,
     pub runtime: tokio::runtime::Handle,
     pub seed: u64,
-    pub drain_deadline: Duration,
+    pub drain: Drain,
     pub telemetry: Arc<Telemetry>,
     pub gate: Arc<Gate>,
     /// Where each owner has a say of its own: one that can't go on is not outvoted by one that can.
@@ -269,7 +270,7 @@ impl Membership {
     }
 
     fn leave(mut self) {
-        let deadline = Deadline::after(self.plan.drain_deadline);
+        let End::Drain(deadline) = self.plan.drain.begin() else { return self.abandon() };
         self.order_all(Order::Drain);
         while !self.leaving.is_empty() && !deadline.has_passed() {
             if self.turn().is_err() {

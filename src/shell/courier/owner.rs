@@ -25,9 +25,10 @@ use super::transaction::{self, Outcome, Write};
 use super::{Order, Orders, Plan, dead_letter, fallback};
 use crate::event::Timestamp;
 use crate::event::frame::{LedgerError, LedgerRecord};
-use crate::lane::{Blocked, Effects, Input, Lane};
+use crate::lane::{Blocked, Books, Effects, Input, Lane, Tally};
 use crate::shell::clock::{self, Deadline};
 use crate::shell::decisions;
+use crate::shell::drain::End;
 use crate::shell::kafka::{QuietContext, reader_config, transactional_config};
 use crate::shell::readiness::{Gate, ReadyState};
 use crate::telemetry::LaneReport;
@@ -136,6 +137,8 @@ struct Owner<'p> {
     ledger: BaseConsumer<QuietContext>,
     lanes: BTreeMap<Box<str>, Lane>,
     effects: BTreeMap<Box<str>, Effects>,
+    /// What each lane had counted when it was last committed: only that counts.
+    counted: BTreeMap<Box<str>, Counted>,
     /// The next ledger offset to fold.
     position: Option<i64>,
     committed_position: Option<i64>,
@@ -151,6 +154,19 @@ struct Owner<'p> {
     over: bool,
 }
 
+/// What a lane has counted.
+#[derive(Clone, Default)]
+struct Counted {
+    books: Books,
+    tally: Tally,
+}
+
+impl Counted {
+    fn of(lane: &Lane) -> Self {
+        Self { books: lane.books().clone(), tally: *lane.tally() }
+    }
+}
+
 impl<'p> Owner<'p> {
     fn new(
         plan: &'p Arc<Plan>,
@@ -163,6 +179,7 @@ impl<'p> Owner<'p> {
         let permits: usize = plan.lanes_on(partition).map(|lane| lane.policy.limits.concurrent).sum();
         let (answers_to, answers) = sync_channel(permits.max(1) * 2);
         let ledger = follow(plan, partition, restored.position)?;
+        let counted = restored.lanes.iter().map(|(name, lane)| (name.clone(), Counted::of(lane))).collect();
         Ok(Self {
             plan,
             partition,
@@ -171,6 +188,7 @@ impl<'p> Owner<'p> {
             ledger,
             lanes: restored.lanes,
             effects,
+            counted,
             position: restored.position,
             committed_position: restored.position,
             dirty_since: None,
@@ -193,10 +211,13 @@ impl<'p> Owner<'p> {
             self.gate.beat();
             match (orders.current(), drain) {
                 (Order::Work, _) => {}
-                (Order::Drain, None) => {
-                    drain = Some(Deadline::after(self.plan.drain_deadline));
-                    self.drain();
-                }
+                (Order::Drain, None) => match self.plan.drain.begin() {
+                    End::Drain(deadline) => {
+                        drain = Some(deadline);
+                        self.drain();
+                    }
+                    End::Kill => break,
+                },
                 (Order::Drain, Some(deadline)) if self.is_drained() || deadline.has_passed() => break,
                 (Order::Drain, Some(_)) => {}
                 (Order::Abandon, _) => break,
@@ -405,6 +426,7 @@ impl<'p> Owner<'p> {
             let effects = std::mem::take(effects);
             let Some(lane) = self.lanes.get_mut(name) else { continue };
             lane.committed();
+            self.counted.insert(name.clone(), Counted::of(lane));
             self.remarks.hear(name, effects.notices);
             effects.fallbacks.iter().for_each(|news| self.plan.ways.hand_over(name, news));
             for delivery in effects.sends {
@@ -440,10 +462,11 @@ impl<'p> Owner<'p> {
             None => ReadyState::Ready,
         });
         for (name, lane) in &self.lanes {
+            let Counted { books, tally } = self.counted.get(name).cloned().unwrap_or_default();
             let report = LaneReport {
                 at: now,
-                books: lane.books().clone(),
-                tally: *lane.tally(),
+                books,
+                tally,
                 budget: lane.budget(now),
                 blocked: lane.blocked(),
                 halted_channels: lane.halted_channels().count(),

@@ -61,7 +61,7 @@ impl Parts {
             ways: courier::Ways::open(whole.config.halt_fallback.as_ref(), &whole.runtime)?,
             runtime: whole.runtime.clone(),
             seed: whole.seed,
-            drain_deadline: whole.config.drain_deadline,
+            drain: whole.drain.clone(),
             telemetry: Arc::clone(&whole.telemetry),
             gate: self.gate(whole, "lanes".to_owned()),
             readiness: Arc::clone(&whole.readiness),
@@ -77,6 +77,7 @@ impl Parts {
         let member = format!("intake-{number}");
         let (config, names, telemetry) = (whole.config.clone(), whole.names.clone(), Arc::clone(&whole.telemetry));
         let (installation, gate) = (installation.clone(), self.gate(whole, member.clone()));
+        let drain = whole.drain.clone();
         let sources: Arc<[_]> = config.sources.clone().into();
         let name = member.clone();
         let plan = move || intake::Plan {
@@ -87,7 +88,7 @@ impl Parts {
             hash_key: installation.hash_key.clone(),
             lanes: installation.lanes.clone(),
             member: member.clone(),
-            drain_deadline: config.drain_deadline,
+            drain: drain.clone(),
             telemetry: Arc::clone(&telemetry),
             gate: Arc::clone(&gate),
         };

@@ -31,6 +31,7 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use super::clock::{self, Deadline};
+use super::drain::{Drain, End};
 use super::kafka::{Batches, Fetched, GroupContext, GroupEvent, Names, Partition, group_config, producer_config};
 use super::readiness::{Gate, ReadyState};
 use crate::config;
@@ -86,7 +87,7 @@ pub struct Plan {
     pub lanes: BTreeMap<Box<str>, i32>,
     /// Tells this thread from its siblings.
     pub member: String,
-    pub drain_deadline: Duration,
+    pub drain: Drain,
     pub telemetry: Arc<Telemetry>,
     pub gate: Arc<Gate>,
 }
@@ -100,7 +101,7 @@ enum Progress {
     Full,
 }
 
-/// Reads until told to stop; returns when everything it has read is written and committed, or the deadline has passed.
+/// Reads until told to stop; returns when everything it has read is written and committed, or its time to drain is over.
 pub fn run(plan: Plan, stop: &AtomicBool) -> Result<(), KafkaError> {
     let mut member = Member::join(plan)?;
     while !stop.load(Ordering::Acquire) {
@@ -113,8 +114,8 @@ pub fn run(plan: Plan, stop: &AtomicBool) -> Result<(), KafkaError> {
             return Err(error);
         }
     }
-    let deadline = Deadline::after(member.plan.drain_deadline);
-    member.leave(deadline);
+    let end = member.plan.drain.begin();
+    member.leave(end);
     Ok(())
 }
 
@@ -524,8 +525,10 @@ impl Member {
         }
     }
 
-    fn leave(mut self, deadline: Deadline) {
-        self.finish(deadline);
+    fn leave(mut self, end: End) {
+        if let End::Drain(deadline) = end {
+            self.finish(deadline);
+        }
         self.plan.telemetry.process.member_gone(&self.plan.member);
         if self.cycles.unacknowledged() > 0 {
             tracing::warn!("leaving with frames that kafka has not acknowledged; what they cover will be read again");

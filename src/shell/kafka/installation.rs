@@ -29,6 +29,12 @@ pub struct Installation {
     pub lanes: BTreeMap<Box<str>, i32>,
 }
 
+impl Installation {
+    fn of(record: Record) -> Self {
+        Self { hash_key: HashKey::new(record.hash_key), lanes: record.lanes }
+    }
+}
+
 /// Why there is no installation to work with.
 #[derive(Debug, Error)]
 pub enum InstallationError {
@@ -60,24 +66,25 @@ pub fn install(kafka: &config::Kafka, names: &Names, lanes: &[&str]) -> Result<I
     // have to close it first.
     let known = written(|found| read_stable_part(kafka, &names.state, 0, TIMEOUT, found))?;
     if let Some(record) = known.filter(|record| lanes.iter().all(|lane| record.lanes.contains_key(*lane))) {
-        return checked(record, kafka);
+        return checked(record, kafka).map(Installation::of);
     }
     let producer: BaseProducer<QuietContext> = transactional_config(kafka, &names.installation_id())
         .create_with_context(QuietContext)
         .map_err(InstallationError::Write)?;
     producer.init_transactions(TIMEOUT).map_err(InstallationError::Write)?;
+    // what doesn't fit is refused before anything is written over it
     let mut record = match read(kafka, names)? {
-        Some(record) => record,
+        Some(record) => checked(record, kafka)?,
         None => new_record(kafka.topics.ledger_partitions)?,
     };
     place(&mut record, lanes);
     write(&producer, names, &record).map_err(InstallationError::Write)?;
-    checked(record, kafka)
+    Ok(Installation::of(record))
 }
 
 /// The installation as it stands; none before the first start. Blocks, and writes nothing.
 pub fn installed(kafka: &config::Kafka, names: &Names) -> Result<Option<Installation>, InstallationError> {
-    read(kafka, names)?.map(|record| checked(record, kafka)).transpose()
+    read(kafka, names)?.map(|record| checked(record, kafka).map(Installation::of)).transpose()
 }
 
 fn read(kafka: &config::Kafka, names: &Names) -> Result<Option<Record>, InstallationError> {
@@ -124,7 +131,7 @@ fn write(producer: &BaseProducer<QuietContext>, names: &Names, record: &Record) 
     producer.commit_transaction(TIMEOUT)
 }
 
-fn checked(record: Record, kafka: &config::Kafka) -> Result<Installation, InstallationError> {
+fn checked(record: Record, kafka: &config::Kafka) -> Result<Record, InstallationError> {
     if record.version != VERSION {
         return Err(InstallationError::Version(record.version));
     }
@@ -132,7 +139,7 @@ fn checked(record: Record, kafka: &config::Kafka) -> Result<Installation, Instal
     if record.ledger_partitions != wanted {
         return Err(InstallationError::Partitions { found: record.ledger_partitions, wanted });
     }
-    Ok(Installation { hash_key: HashKey::new(record.hash_key), lanes: record.lanes })
+    Ok(record)
 }
 
 #[cfg(test)]

@@ -105,6 +105,8 @@ pub fn group_config(kafka: &config::Kafka, group: &str, member: &str) -> ClientC
 pub fn reader_config(kafka: &config::Kafka) -> ClientConfig {
     let mut client = base(kafka);
     client.set("group.id", format!("{}.reader", kafka.namespace));
+    // it has no session, but librdkafka holds the user's `max.poll.interval.ms` against it
+    client.set("session.timeout.ms", kafka.session_timeout.as_millis().to_string());
     client.set("enable.auto.commit", "false");
     client.set("enable.auto.offset.store", "false");
     client.set("auto.offset.reset", "earliest");

@@ -8,7 +8,7 @@
 //!
 //! Layout: `headers` (names), `events` (which events of a record), `replaying` (what a replayed record says of itself),
 //! `reference` (of what is too large), `letter` (reading one), `scan` (reading the topic), `returning` (from a letter to what is
-//! written back), `replayer` (writing it).
+//! written back), `replayer` (writing it), `words` (what a refused delivery said).
 
 pub mod events;
 pub mod headers;
@@ -18,6 +18,7 @@ pub mod replayer;
 pub mod replaying;
 pub mod returning;
 pub mod scan;
+mod words;
 
 pub use events::Events;
 pub use letter::{About, Content, Entry, Letter, LetterId};

@@ -2,19 +2,19 @@
 //!
 //! A record goes back to the topic and partition it came from, with its own key and headers, and with headers that make it
 //! news again ([`Replaying`]). What was kept by reference is read from there, if it still stands there. A delivery goes to its
-//! lane through the ledger, and is told verbatim. Loops end: a letter that failed too often is left alone, and nothing is
+//! lane through the ledger, and is told verbatim ([`Words`]). Loops end: a letter that failed too often is left alone, and nothing is
 //! written to a topic that no source of this config reads.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 
 use rdkafka::message::{Message as _, OwnedHeaders};
-use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 use thiserror::Error;
 
 use super::headers::with;
 use super::letter::Source;
+use super::words::{Body, Words};
 use super::{About, Content, Events, Letter, LetterId, Reference, Replaying};
 use crate::config;
 use crate::event::frame::{Returned, write_returned};
@@ -29,6 +29,8 @@ pub struct Plan<'a> {
     pub sources: BTreeMap<Box<str>, i32>,
     /// Ledger partition by lane.
     pub lanes: BTreeMap<Box<str>, i32>,
+    /// Channels whose messages are markup.
+    pub markup: BTreeSet<Box<str>>,
     /// Of the dead-letters topic.
     pub topic_id: TopicId,
     /// 0, or what makes this replay another one than those before it.
@@ -75,7 +77,10 @@ impl Plan<'_> {
         }
         match &letter.about {
             About::Record { source, events, .. } => self.record(letter, source, events),
-            About::Delivery { lane, routing_key, author, .. } => self.delivery(letter, lane, routing_key, author),
+            About::Delivery { lane, channel, routing_key, author, .. } => {
+                let body = if self.markup.contains(&**channel) { Body::Markup } else { Body::Plain };
+                self.delivery(letter, lane, routing_key, Words::of(letter, author, body))
+            }
         }
     }
 
@@ -138,13 +143,13 @@ impl Plan<'_> {
         letter: &Letter,
         lane: &str,
         routing_key: &str,
-        author: &str,
+        message: Result<Words, Unreplayable>,
     ) -> Result<Returning, Unreplayable> {
         let partition = *self.lanes.get(lane).ok_or_else(|| Unreplayable::NoLane(lane.to_owned()))?;
         if letter.content == Content::Reference {
             return Err(Unreplayable::Cut);
         }
-        let message = Words::of(letter, author)?;
+        let message = message?;
         let returned = Returned {
             lane,
             routing_key,
@@ -190,48 +195,6 @@ fn written<'h>(own: impl Iterator<Item = (&'h str, Option<&'h [u8]>)>) -> OwnedH
     own.fold(OwnedHeaders::new(), |headers, (key, value)| headers.insert(rdkafka::message::Header { key, value }))
 }
 
-/// What a delivery had to say.
-#[derive(Debug, PartialEq, Eq)]
-struct Words {
-    subject: String,
-    author: String,
-    words: String,
-}
-
-/// The request body that Missive refused, as far as it is needed.
-#[derive(Deserialize)]
-struct Envelope {
-    messages: Fields,
-}
-
-#[derive(Deserialize)]
-struct Fields {
-    body: String,
-    #[serde(default)]
-    conversation_subject: String,
-    #[serde(default)]
-    from_field: Party,
-}
-
-#[derive(Default, Deserialize)]
-struct Party {
-    #[serde(default)]
-    username: String,
-}
-
-impl Words {
-    fn of(letter: &Letter, author: &str) -> Result<Self, Unreplayable> {
-        let value = letter.value.as_deref().unwrap_or_default();
-        if letter.reason == "refused" {
-            let envelope: Envelope = serde_json::from_slice(value).map_err(|_| Unreplayable::NoMessage)?;
-            let Fields { body: words, conversation_subject: subject, from_field } = envelope.messages;
-            return Ok(Self { subject, author: from_field.username, words });
-        }
-        let words = str::from_utf8(value).map_err(|_| Unreplayable::NoMessage)?;
-        Ok(Self { subject: String::new(), author: author.to_owned(), words: words.to_owned() })
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::path::Path;
@@ -269,6 +232,7 @@ mod tests {
             names,
             sources: BTreeMap::from([("alerts".into(), 3)]),
             lanes: BTreeMap::from([("default".into(), 5)]),
+            markup: BTreeSet::from(["pages".into()]),
             topic_id: TopicId::from_u128(9),
             salt: 0,
             attempts_max: 10,
