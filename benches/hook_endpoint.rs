@@ -4,6 +4,8 @@
 //! timed. Kafka is librdkafka's in-process cluster. The endpoint's clock jumps two days at every look, so that no request is
 //! a repeat. What counts are the ratios within one run: the callers share the processors with the servers.
 
+#[path = "hook_endpoint/floor.rs"]
+mod floor;
 #[path = "hook_endpoint/servers.rs"]
 mod servers;
 #[path = "hook_endpoint/slow.rs"]
@@ -22,22 +24,25 @@ The whole hook endpoint under wrk, beside a bare hyper server in the same run.
   --rounds N       how often all of them are run [2]
   --connections N  connections of wrk [64]
   --only TEXT      only those with this in their name, and what they are compared with
-  --until N        instead: N acknowledged requests, and the memory on the way
-  --linger MS      the producer's linger.ms [as missived has it]
+  --until N        instead: N acknowledged requests, in runs of so many seconds, and the curve of memory
+  --client K=V     a setting of the Kafka client, again and again [as missived has it]
+  --floor          instead: the records of webhooks without any webhook: what Kafka costs at least
   --slow           instead: slowhttptest in its three modes, while good requests are timed
   --help           this text
 
 Needs wrk, and slowhttptest for --slow (Debian: wrk, slowhttptest).
 ";
 
+#[derive(Default)]
 struct Options {
     seconds: u32,
     rounds: u32,
     connections: u32,
     slow: bool,
+    floor: bool,
     only: Option<String>,
     until: Option<u32>,
-    linger: Option<String>,
+    client: Vec<(String, String)>,
 }
 
 fn main() -> ExitCode {
@@ -53,20 +58,20 @@ fn main() -> ExitCode {
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let runtime = runtime.expect("a runtime");
-    let servers = runtime.block_on(servers::start(options.linger.as_deref()));
-    match (smoke, options.slow, options.until) {
-        (true, ..) => runtime.block_on(servers::each_answers(&servers)),
-        (false, true, _) => runtime.block_on(slow::run(&servers)),
-        (false, false, Some(requests)) => wrk::until(&servers, &options, f64::from(requests)),
-        (false, false, None) => wrk::run(&servers, &options),
+    let servers = runtime.block_on(servers::start(&options.client));
+    match options.until {
+        _ if smoke => runtime.block_on(servers::each_answers(&servers)),
+        _ if options.slow => runtime.block_on(slow::run(&servers)),
+        _ if options.floor => floor::run(&servers),
+        Some(requests) => wrk::until(&servers, &options, f64::from(requests)),
+        None => wrk::run(&servers, &options),
     }
     ExitCode::SUCCESS
 }
 
 /// The text to show instead, where there is one.
 fn options(args: &[String]) -> Result<Options, String> {
-    let mut options =
-        Options { seconds: 5, rounds: 2, connections: 64, slow: false, only: None, until: None, linger: None };
+    let mut options = Options { seconds: 5, rounds: 2, connections: 64, ..Options::default() };
     let mut args = args.iter();
     while let Some(arg) = args.next() {
         let mut number = || args.next().and_then(|text| text.parse().ok()).ok_or_else(|| HELP.to_owned());
@@ -76,11 +81,17 @@ fn options(args: &[String]) -> Result<Options, String> {
             "--connections" => options.connections = number()?,
             "--until" => options.until = Some(number()?),
             "--only" => options.only = args.next().cloned(),
-            "--linger" => options.linger = args.next().cloned(),
+            "--client" => options.client.push(setting(args.next()).ok_or_else(|| HELP.to_owned())?),
             "--slow" => options.slow = true,
+            "--floor" => options.floor = true,
             "--bench" | "--test" => {}
             _ => return Err(HELP.to_owned()),
         }
     }
     Ok(options)
+}
+
+fn setting(text: Option<&String>) -> Option<(String, String)> {
+    let (key, value) = text?.split_once('=')?;
+    Some((key.to_owned(), value.to_owned()))
 }

@@ -34,28 +34,35 @@ const TWO_DAYS_MS: u64 = 2 * 24 * 3_600 * 1_000;
 pub struct Servers {
     pub bare: SocketAddr,
     pub hook: SocketAddr,
+    pub bootstrap: String,
     _cluster: MockCluster<'static, DefaultProducerContext>,
     _stop: watch::Sender<bool>,
 }
 
-pub async fn start(linger: Option<&str>) -> Servers {
+pub async fn start(settings: &[(String, String)]) -> Servers {
     let cluster = MockCluster::new(1).expect("cluster");
     cluster.create_topic("bench.replies", 1, 1).expect("topic");
     cluster.create_topic("bench.ledger", 1, 1).expect("topic");
     let (stop, stopped) = watch::channel(false);
-    let hook = Arc::new(Renewable::new(hook(&cluster.bootstrap_servers(), linger)));
+    let hook = Arc::new(Renewable::new(hook(&cluster.bootstrap_servers(), settings)));
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("bound");
     let address = listener.local_addr().expect("an address");
     tokio::spawn(serve(listener, hook, stopped, Duration::ZERO));
-    Servers { bare: bare().await, hook: address, _cluster: cluster, _stop: stop }
+    Servers {
+        bare: bare().await,
+        hook: address,
+        bootstrap: cluster.bootstrap_servers(),
+        _cluster: cluster,
+        _stop: stop,
+    }
 }
 
-fn hook(bootstrap: &str, linger: Option<&str>) -> Hook {
+fn hook(bootstrap: &str, settings: &[(String, String)]) -> Hook {
     let millis = AtomicU64::new(1_795_317_120_000);
     let clock: Clock = Arc::new(move || Timestamp::from_millis(millis.fetch_add(TWO_DAYS_MS, Ordering::Relaxed)));
     let mut client = bounded_producer_config(&kafka(bootstrap), Duration::from_secs(10));
-    if let Some(linger) = linger {
-        client.set("linger.ms", linger);
+    for (key, value) in settings {
+        client.set(key, value);
     }
     let outlet = Outlet {
         producer: producer(&client, Arc::clone(&clock)).expect("a producer"),
@@ -76,7 +83,7 @@ fn hook(bootstrap: &str, linger: Option<&str>) -> Hook {
     Hook::new(config, outlet, clock).expect("a hook")
 }
 
-fn kafka(bootstrap: &str) -> config::Kafka {
+pub fn kafka(bootstrap: &str) -> config::Kafka {
     config::Kafka {
         bootstrap: bootstrap.to_owned(),
         namespace: "bench".into(),

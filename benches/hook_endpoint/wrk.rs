@@ -34,15 +34,15 @@ struct Figures {
 
 /// Processor time of this process by whose threads they are, and of wrk.
 #[derive(Clone, Copy, Default)]
-struct Cpu {
-    server: f64,
-    client: f64,
-    broker: f64,
+pub struct Cpu {
+    pub server: f64,
+    pub client: f64,
+    pub broker: f64,
     wrk: f64,
 }
 
 impl Cpu {
-    fn now() -> Self {
+    pub fn now() -> Self {
         let mut cpu = Self { wrk: of_children_us(), ..Self::default() };
         for task in fs::read_dir("/proc/self/task").into_iter().flatten().flatten() {
             let read = |name: &str| fs::read_to_string(task.path().join(name)).unwrap_or_default();
@@ -57,7 +57,7 @@ impl Cpu {
         cpu
     }
 
-    fn since(self, before: Self, requests: f64) -> Self {
+    pub fn since(self, before: Self, requests: f64) -> Self {
         let each = |after: f64, before: f64| (after - before) / requests.max(1.0);
         Self {
             server: each(self.server, before.server),
@@ -93,24 +93,30 @@ pub fn run(servers: &Servers, options: &Options) {
     print_table(&runs, &figures);
 }
 
-/// Acknowledged requests until there were so many; the memory at a tenth, at half and at the end of them.
+/// Acknowledged requests until there were so many, the memory at every twentieth of them, and what grew over the last half.
 pub fn until(servers: &Servers, options: &Options, requests: f64) {
     let folder = tempfile::tempdir().expect("a folder");
     let runs = runs(servers, folder.path());
     let run = runs.iter().find(|run| run.name == ACKNOWLEDGED).expect("one of them");
-    let (mut done, mut marks) = (0.0, vec![1.0, 0.5, 0.1]);
-    println!("memory before: {} KiB", resident_kib());
-    while let Some(mark) = marks.last() {
-        if done >= mark * requests {
-            println!("after {done:.0} requests: {} KiB", resident_kib());
-            marks.pop();
-            continue;
-        }
+    let (mut done, mut curve) = (0.0, vec![(0.0, resident_kib())]);
+    println!("| requests | resident KiB |\n|---|---|\n| 0 | {} |", curve[0].1);
+    while done < requests {
         let figures = measure(run, options, folder.path());
-        assert!(figures.others.is_empty(), "all are acknowledged");
+        assert!(figures.others.is_empty() && figures.requests > 0.0, "all are acknowledged");
         done += figures.requests;
+        if done >= curve.len() as f64 * requests / CURVE_MARKS {
+            curve.push((done, resident_kib()));
+            println!("| {done:.0} | {} |", resident_kib());
+        }
     }
+    let last_half: Vec<_> = curve.into_iter().filter(|(at, _)| *at >= requests / 2.0).collect();
+    let [(from, before), .., (to, after)] = last_half[..] else { return };
+    let (more, bytes) = (after - before, (after - before) * 1024.0 / (to - from));
+    println!("\nfrom {from:.0} to {to:.0} requests: {more:+} KiB, {bytes:+.2} bytes a request");
 }
+
+/// Rows of the curve of memory.
+const CURVE_MARKS: f64 = 20.0;
 
 const ACKNOWLEDGED: &str = "hook, acknowledged by Kafka";
 
@@ -255,8 +261,9 @@ fn of_children_us() -> f64 {
     ticks / TICKS_PER_SECOND * 1e6
 }
 
-fn resident_kib() -> String {
+fn resident_kib() -> f64 {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    line.unwrap_or("?").trim().trim_end_matches("kB").trim().to_owned()
+    let kib = line.and_then(|line| line.trim().strip_suffix("kB")?.trim().parse().ok());
+    kib.expect("Linux tells the resident memory")
 }

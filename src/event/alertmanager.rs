@@ -256,22 +256,28 @@ fn title<'a>(labels: Option<Value<'a, 'a>>, root: Value<'a, 'a>) -> Cow<'a, str>
 
 fn with_labels<'a>(head: &'a str, labels: Option<Value<'a, 'a>>, named: impl Fn(&str) -> bool) -> Cow<'a, str> {
     const LABELS_BYTES_MAX: usize = 256;
-    let mut line = Cow::Borrowed(cut(head, LABELS_BYTES_MAX));
+    let head = cut(head, LABELS_BYTES_MAX);
+    // Grown in steps it would cost several allocations an event.
+    let mut line: Option<String> = None;
     for (name, value) in labels.and_then(ValueIntoObject::into_object).iter().flatten() {
         let value = string(value).unwrap_or("");
         if UNNAMED_LABELS.contains(&name)
             || !named(name)
-            || line.len() + name.len() + value.len() + 2 > LABELS_BYTES_MAX
+            || line.as_ref().map_or(head.len(), String::len) + name.len() + value.len() + 2 > LABELS_BYTES_MAX
         {
             continue;
         }
-        let line = line.to_mut();
+        let line = line.get_or_insert_with(|| {
+            let mut line = String::with_capacity(LABELS_BYTES_MAX);
+            line.push_str(head);
+            line
+        });
         line.push_str(if line.is_empty() { "" } else { " " });
         line.push_str(name);
         line.push('=');
         line.push_str(value);
     }
-    line
+    line.map_or(Cow::Borrowed(head), Cow::Owned)
 }
 
 fn summary<'a>(alert: Value<'a, 'a>, root: Value<'a, 'a>) -> &'a str {

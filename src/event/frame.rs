@@ -132,7 +132,7 @@ pub struct Snapshot<'a> {
     /// The record's own time.
     pub at: Timestamp,
     /// At most [`SNAPSHOT_ENTITIES_MAX`], in any order.
-    pub entities: Vec<Fingerprint>,
+    pub entities: Cow<'a, [Fingerprint]>,
 }
 
 /// What the hook learned about a conversation, for the lane that owns it.
@@ -403,7 +403,7 @@ mod tests {
             route: Cow::Borrowed("alerts"),
             conversation: Cow::Borrowed("key"),
             at: Timestamp::from_millis(6),
-            entities: vec![Fingerprint::from_u128(7)],
+            entities: vec![Fingerprint::from_u128(7)].into(),
         }
     }
     const ID: TopicId = TopicId::from_u128(77);
@@ -415,7 +415,7 @@ mod tests {
         builder.push(&observation(5));
         builder.drop_duplicate("alerts", "key", Position { offset: 6, index: 0 });
         builder.drop_duplicate("alerts", "other", Position { offset: 6, index: 1 });
-        builder.snapshot(snapshot());
+        builder.snapshot(&snapshot());
         let mut bytes = Vec::new();
         builder.seal("default", "topic", 2, &mut bytes);
         assert!(builder.is_empty());

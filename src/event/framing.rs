@@ -13,7 +13,6 @@ use serde::{Serialize, Serializer};
 use super::frame::{
     Course, Header, KIND_FRAME, Observation, Position, SNAPSHOT_ENTITIES_MAX, Snapshot, TopicId, VERSION,
 };
-use super::identity::Fingerprint;
 
 /// Collects what one lane hears from one source partition.
 #[derive(Debug, Default)]
@@ -23,8 +22,9 @@ pub struct FrameBuilder {
     body: Vec<u8>,
     observations: u32,
     left_out: LeftOut,
-    snapshots: Vec<Snapshot<'static>>,
-    snapshot_bytes: usize,
+    /// As they are written, one after another.
+    snapshots: Vec<u8>,
+    snapshot_count: usize,
 }
 
 impl FrameBuilder {
@@ -51,10 +51,11 @@ impl FrameBuilder {
     }
 
     /// Adds a snapshot, after the observations of its record.
-    pub fn snapshot(&mut self, snapshot: Snapshot<'static>) {
+    pub fn snapshot(&mut self, snapshot: &Snapshot<'_>) {
         debug_assert!(snapshot.entities.len() <= SNAPSHOT_ENTITIES_MAX, "the caller keeps the bound");
-        self.snapshot_bytes += snapshot.entities.len() * size_of::<Fingerprint>() + snapshot.conversation.len();
-        self.snapshots.push(snapshot);
+        let snapshots = std::mem::take(&mut self.snapshots);
+        self.snapshots = postcard::to_extend(snapshot, snapshots).expect("a Vec takes everything");
+        self.snapshot_count += 1;
     }
 
     pub const fn is_empty(&self) -> bool {
@@ -63,7 +64,7 @@ impl FrameBuilder {
 
     /// About how many bytes the frame will have.
     pub const fn bytes(&self) -> usize {
-        self.body.len() + self.left_out.names.len() + self.left_out.items.len() * 4 + self.snapshot_bytes
+        self.body.len() + self.left_out.names.len() + self.left_out.items.len() * 4 + self.snapshots.len()
     }
 
     /// How many observations and drops it holds.
@@ -81,11 +82,12 @@ impl FrameBuilder {
         *into = written;
         into.extend_from_slice(&self.body);
         self.left_out.sort();
-        let written = postcard::to_extend(&(&self.left_out, &self.snapshots), std::mem::take(into));
+        let written = postcard::to_extend(&(&self.left_out, self.snapshot_count), std::mem::take(into));
         *into = written.expect("a Vec takes everything");
+        into.extend_from_slice(&self.snapshots);
         self.body.clear();
         self.snapshots.clear();
-        self.snapshot_bytes = 0;
+        self.snapshot_count = 0;
         self.left_out.clear();
         self.observations = 0;
     }

@@ -4,7 +4,6 @@
 //! [`LINK_BYTES_MAX`], holds no white space and begins with `http`; which schemes people get to see is for the route to say.
 
 use std::borrow::Cow;
-use std::fmt::Write as _;
 
 use simd_json::prelude::ValueIntoObject;
 use simd_json::tape::Value;
@@ -36,52 +35,66 @@ pub fn runbook<'a>(fields: &Fields<'a>) -> Cow<'a, str> {
     found.filter(|found| !address(found).is_empty()).unwrap_or_default()
 }
 
-/// Where it can be silenced; empty if nowhere.
-pub fn silence<'a>(fields: &Fields<'a>, silencing: Silencing) -> Cow<'a, str> {
+/// Where it can be silenced; empty if nowhere. What has to be put together stands in `scratch`.
+pub fn silence<'a>(fields: &Fields<'a>, silencing: Silencing, scratch: &'a mut String) -> Cow<'a, str> {
     match silencing {
         Silencing::Said => fields.text("silenceURL").filter(|found| !address(found).is_empty()).unwrap_or_default(),
-        Silencing::Built => built(fields).map(Cow::Owned).unwrap_or_default(),
+        Silencing::Built => built(fields, scratch).map(Cow::Borrowed).unwrap_or_default(),
     }
 }
 
 /// Alertmanager's form for a new silence. One that is too long for all labels is none: fewer would silence more than was meant.
-fn built(fields: &Fields<'_>) -> Option<String> {
+fn built<'s>(fields: &Fields<'_>, link: &'s mut String) -> Option<&'s str> {
     let external = text(fields.root?, "externalURL").trim_end_matches('/');
     let labels = member(fields.element?, "labels")?.into_object()?;
-    let mut matchers = String::from("{");
-    for (name, value) in labels.iter() {
-        let value = string(value)?;
-        let comma = if matchers.len() > 1 { "," } else { "" };
-        let _ = write!(matchers, "{comma}{name}={}", Quoted(value));
-        if matchers.len() > LINK_BYTES_MAX {
+    link.clear();
+    link.push_str(external);
+    link.push_str("/#/silences/new?filter=");
+    for (place, (name, value)) in labels.iter().enumerate() {
+        encode(if place == 0 { "{" } else { "," }, link);
+        encode(name, link);
+        encode("=\"", link);
+        quote(string(value)?, link);
+        encode("\"", link);
+        if link.len() > LINK_BYTES_MAX {
             return None;
         }
     }
-    matchers.push('}');
-    let link = format!("{external}/#/silences/new?filter={}", encoded(&matchers));
-    Some(link).filter(|link| !address(link).is_empty())
+    encode(if labels.is_empty() { "{}" } else { "}" }, link);
+    Some(link.as_str()).filter(|link| !address(link).is_empty())
 }
 
-/// A label's value as a matcher writes it.
-struct Quoted<'a>(&'a str);
-
-impl std::fmt::Display for Quoted<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "\"{}\"", self.0.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n"))
+/// Adds a label's value as a matcher writes it, encoded.
+fn quote(value: &str, link: &mut String) {
+    let mut rest = value;
+    while let Some(at) = rest.find(['\\', '"', '\n']) {
+        encode(&rest[..at], link);
+        encode(if rest[at..].starts_with('\n') { "\\n" } else { "\\" }, link);
+        let special = if rest[at..].starts_with('\n') { "" } else { &rest[at..=at] };
+        encode(special, link);
+        rest = &rest[at + 1..];
     }
+    encode(rest, link);
 }
 
 /// Percent-encoded, but for what RFC 3986 reserves for nothing.
 pub fn encoded(text: &str) -> String {
     let mut encoded = String::with_capacity(text.len());
+    encode(text, &mut encoded);
+    encoded
+}
+
+/// Adds it, percent-encoded.
+fn encode(text: &str, to: &mut String) {
+    const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
     for byte in text.bytes() {
         if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
-            encoded.push(char::from(byte));
+            to.push(char::from(byte));
         } else {
-            let _ = write!(encoded, "%{byte:02X}");
+            let digits = [byte >> 4, byte & 15].map(|digit| char::from(DIGITS[usize::from(digit)]));
+            to.extend(['%', digits[0], digits[1]]);
         }
     }
-    encoded
 }
 
 /// The event itself as JSON, as its source lets it be seen.
@@ -102,7 +115,10 @@ mod tests {
         );
         let mut found = (String::new(), String::new());
         let look = &mut |event: &super::super::Event<'_>| {
-            found = (runbook(&event.fields).into_owned(), silence(&event.fields, Silencing::Built).into_owned());
+            found = (
+                runbook(&event.fields).into_owned(),
+                silence(&event.fields, Silencing::Built, &mut String::new()).into_owned(),
+            );
         };
         let record = Record { payload: Some(payload.as_bytes()), headers: &[] };
         Decoder::new(HashKey::new([0; 16])).decode(&Format::Alertmanager, record, look).expect("a body");

@@ -13,6 +13,7 @@ mod lesson;
 mod payload;
 mod plain;
 mod proof;
+mod quoted;
 mod refusal;
 mod replay;
 mod reply;

@@ -10,6 +10,7 @@ use std::borrow::Cow;
 use serde::{Serialize, Serializer};
 
 use super::plain::plain;
+use super::quoted::quote;
 use super::said::Part;
 use crate::event::Timestamp;
 use crate::missive::{ChannelType, RoutingKey};
@@ -117,14 +118,12 @@ struct Label<'b> {
     name: Option<&'b str>,
 }
 
+/// All but the texts.
 #[derive(Serialize)]
 struct Json<'a> {
     kind: Kind,
     channel: &'a str,
     message_id: Option<&'a str>,
-    body: Option<&'a str>,
-    text: Option<Cow<'a, str>>,
-    html: Option<&'a str>,
     author: Author<'a>,
     alias: Part<'a>,
     #[serde(serialize_with = "listed")]
@@ -141,8 +140,6 @@ struct Json<'a> {
     received_at_ms: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     rule: Option<Rule<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    raw: Option<&'a str>,
 }
 
 impl ReplyRecord<'_> {
@@ -170,14 +167,10 @@ impl ReplyRecord<'_> {
     /// The Kafka value; with `raw`, the webhook as Missive wrote it.
     pub fn to_json(&self, raw: Option<&str>) -> Vec<u8> {
         let own = self.own_key().and_then(|key| key.split_once('/'));
-        let (text, html) = self.texts();
         let json = Json {
             kind: self.kind,
             channel: self.channel,
             message_id: self.message_id,
-            body: self.body,
-            text,
-            html,
             author: self.author,
             alias: self.alias,
             recipients: self.recipients,
@@ -191,11 +184,17 @@ impl ReplyRecord<'_> {
             updated_at: self.times.updated_at,
             received_at_ms: self.times.received_at.as_millis(),
             rule: self.rule,
-            raw,
         };
-        let written = self.body.map_or(0, str::len);
-        let mut value = Vec::with_capacity(AROUND_TEXTS_BYTES + 2 * written + raw.map_or(0, str::len));
+        let (text, html) = self.texts();
+        let texts = [("body", self.body), ("text", text.as_deref()), ("html", html)];
+        let texts = texts.into_iter().chain(raw.map(|raw| ("raw", Some(raw))));
+        let bytes: usize = texts.clone().map(|(_, text)| text.map_or(0, str::len)).sum();
+        let mut value = Vec::with_capacity(AROUND_TEXTS_BYTES + bytes);
         serde_json::to_writer(&mut value, &json).expect("texts, numbers and JSON values can always be written");
+        // The object goes on.
+        value.pop();
+        texts.for_each(|(name, text)| append(&mut value, name, text));
+        value.push(b'}');
         value
     }
 
@@ -205,6 +204,17 @@ impl ReplyRecord<'_> {
             ChannelType::Text => (body.map(Cow::Borrowed), None),
             ChannelType::Html | ChannelType::Email => (body.map(|html| Cow::Owned(plain(html))), body),
         }
+    }
+}
+
+/// One more member of an object that has some.
+fn append(object: &mut Vec<u8>, name: &str, text: Option<&str>) {
+    object.push(b',');
+    quote(object, name);
+    object.push(b':');
+    match text {
+        Some(text) => quote(object, text),
+        None => object.extend_from_slice(b"null"),
     }
 }
 

@@ -4,6 +4,8 @@
 //! run before, and nobody sees the bytes after. A [`Part`] is a place in it, or nothing where nothing is; it is written again
 //! as Missive wrote it, but for white space. Of duplicate names the first one counts. Limit: [`DEPTH_MAX`].
 
+use std::cell::RefCell;
+
 use serde::{Serialize, Serializer};
 use simd_json::prelude::{ValueAsScalar, ValueIntoArray, ValueIntoObject, ValueIntoString};
 use simd_json::tape::{Array, Value};
@@ -14,6 +16,18 @@ use super::refusal::Refusal;
 
 /// The deepest nesting that is read.
 const DEPTH_MAX: usize = 64;
+
+/// Bodies up to this many bytes are parsed in scratch space that their thread keeps.
+const SCRATCH_BYTES_MAX: usize = 16 * 1_024;
+
+thread_local! {
+    /// Nothing of what is said stays in it but bytes that the next body overwrites.
+    static SCRATCH: RefCell<Buffers> = RefCell::new(scratch(SCRATCH_BYTES_MAX));
+}
+
+fn scratch(bytes: usize) -> Buffers {
+    Buffers::with_max_depth(bytes, DEPTH_MAX)
+}
 
 /// What a proven body says, whole.
 #[derive(Debug)]
@@ -26,9 +40,13 @@ impl<'b> Said<'b> {
     /// Parses a proven body; its bytes are not what they were, even if it can't be parsed.
     pub fn parse(body: &'b mut Verified<Body>) -> Result<Self, Refusal> {
         let (bytes, digest) = body.open();
-        let mut buffers = Buffers::with_max_depth(bytes.len(), DEPTH_MAX);
         let mut tape = Tape(Vec::new());
-        simd_json::fill_tape(bytes, &mut buffers, &mut tape).map_err(|_| Refusal::Unreadable)?;
+        let parsed = if bytes.len() <= SCRATCH_BYTES_MAX {
+            SCRATCH.with_borrow_mut(|scratch| simd_json::fill_tape(bytes, scratch, &mut tape))
+        } else {
+            simd_json::fill_tape(bytes, &mut scratch(bytes.len()), &mut tape)
+        };
+        parsed.map_err(|_| Refusal::Unreadable)?;
         Ok(Self { tape, digest })
     }
 
@@ -149,5 +167,8 @@ mod tests {
             assert_eq!(Said::parse(&mut proven(body.as_bytes())).err(), Some(Refusal::Unreadable), "{body:.40}");
         }
         assert_eq!(Said::parse(&mut proven(b"\"\xff\"")).err(), Some(Refusal::Unreadable), "no UTF-8");
+        assert!(Said::parse(&mut proven(deepest.as_bytes())).is_ok(), "in the scratch space of those that failed");
+        let long = format!("[{}1]", "1,".repeat(SCRATCH_BYTES_MAX));
+        assert!(Said::parse(&mut proven(long.as_bytes())).is_ok(), "longer than that");
     }
 }

@@ -66,7 +66,7 @@ impl Lane {
         let Some(conversation) = self.conversations.get(&id).filter(|known| known.kind() == Kind::Alert) else {
             return;
         };
-        let mut listed = snapshot.entities.clone();
+        let mut listed = snapshot.entities.to_vec();
         listed.sort_unstable();
         let not_newer = conversation.members.iter().filter(|(_, member)| member.at <= at);
         let turned =

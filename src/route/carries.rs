@@ -93,8 +93,8 @@ impl Address {
 }
 
 impl Carries {
-    /// Adds to the facts of an event.
-    pub fn furnish<'a>(&'a self, event: &Event<'a>, facts: &mut Facts<'a>) {
+    /// Adds to the facts of an event; `scratch` holds what has to be put together.
+    pub fn furnish<'a>(&'a self, event: &Event<'a>, scratch: &'a mut String, facts: &mut Facts<'a>) {
         let fields = &event.fields;
         if let Some(address) = &self.link {
             facts.link = address.of(fields).map(Cow::Owned).unwrap_or_default();
@@ -104,7 +104,7 @@ impl Carries {
             facts.runbook = self.public(links::runbook(fields));
         }
         if event.state == State::Firing {
-            facts.silence = self.public(links::silence(fields, self.silencing));
+            facts.silence = self.public(links::silence(fields, self.silencing, scratch));
         }
         facts.named = self.named(fields);
         facts.files = self.files(fields);
@@ -203,10 +203,10 @@ mod tests {
         let mut facts = Facts::default();
         let carries: &'static Carries = Box::leak(Box::new(carries.clone()));
         let look = &mut |event: &Event<'_>| {
-            let mut furnished = event.facts();
+            let (mut furnished, mut scratch) = (event.facts(), String::new());
             let link = Cow::Owned(furnished.link.into_owned());
             furnished = Facts { link, ..Facts::default() };
-            carries.furnish(event, &mut furnished);
+            carries.furnish(event, &mut scratch, &mut furnished);
             let owned = |text: Cow<'_, str>| Cow::Owned(text.into_owned());
             facts.link = owned(furnished.link);
             facts.runbook = owned(furnished.runbook);

@@ -140,9 +140,9 @@ impl Rule {
         }
     }
 
-    /// Adds to an observation of `event` what is needed only if it is told.
-    pub fn furnish<'a>(&'a self, event: &Event<'a>, observation: &mut Observation<'a>) {
-        self.carries.furnish(event, &mut observation.facts);
+    /// Adds to an observation of `event` what is needed only if it is told; `scratch` holds what has to be put together.
+    pub fn furnish<'a>(&'a self, event: &Event<'a>, scratch: &'a mut String, observation: &mut Observation<'a>) {
+        self.carries.furnish(event, scratch, &mut observation.facts);
     }
 }
 

@@ -161,6 +161,13 @@ impl Stage {
         fs::write(&self.token_file, token).expect("the token is written");
     }
 
+    /// Writes one record of a stream, and waits until it is told.
+    pub fn tell(&self, stream: &str, text: String) {
+        let before = self.missive.accepted();
+        kcat::Record::to(&self.topic(stream)).payload(text).send(&self.kafka);
+        eventually(PATIENCE, "one message more", || (self.missive.accepted() > before).then_some(()));
+    }
+
     pub fn workload(&self, seed: u64, rate: u64) -> Workload {
         Workload::start(&self.kafka, &self.namespace, seed, rate)
     }
@@ -292,11 +299,15 @@ impl Missive {
         }
     }
 
-    /// Waits until so many more requests have been accepted than now.
+    /// How many requests have been accepted so far.
+    pub fn accepted(&self) -> usize {
+        self.ledger().iter().filter(|request| request.verdict == "accepted").count()
+    }
+
+    /// Waits until so many more have been accepted than now.
     pub fn wait_for_more(&self, count: usize, within: Duration) {
-        let accepted = || self.ledger().iter().filter(|request| request.verdict == "accepted").count();
-        let before = accepted();
-        eventually(within, &format!("{count} more messages"), || (accepted() >= before + count).then_some(()));
+        let before = self.accepted();
+        eventually(within, &format!("{count} more messages"), || (self.accepted() >= before + count).then_some(()));
     }
 }
 

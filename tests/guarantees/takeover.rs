@@ -8,7 +8,7 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 
 use crate::hanging::{self, Hanging};
 use crate::scene::Daemon;
-use crate::stage::{Budget, PATIENCE, Stage, change, run};
+use crate::stage::{Budget, PATIENCE, Stage, change, run, said};
 use crate::support::{kafka, kcat};
 
 const SOON: Duration = Duration::from_secs(30);
@@ -49,8 +49,7 @@ fn a_transaction_that_kafka_has_forgotten_is_closed_and_what_it_says_counts() {
     daemon.process.wait_for_line("kafka has left a transaction open in the state; closing it", SOON);
     assert!(!daemon.process.has_line("the ledger can't be read on"), "what it says counts");
     assert!(last_position(&stage, busy) > position, "and everybody can see it");
-    kcat::Record::to(&stage.topic("deals")).payload(change(0, 1)).send(&stage.kafka);
-    stage.missive.wait_for_more(1, PATIENCE);
+    stage.tell("deals", change(0, 1));
     daemon.stop();
 }
 
@@ -69,26 +68,22 @@ fn a_transaction_that_somebody_holds_open_is_waited_for_and_the_other_partition_
 
     let daemon = Daemon::start(config.path());
     daemon.process.wait_for_line("could not be read to its end in time", PATIENCE);
-    kcat::Record::to(&stage.topic("talks")).payload(crate::stage::said("t0", "t-0-1")).send(&stage.kafka);
-    stage.missive.wait_for_more(1, PATIENCE);
+    stage.tell("talks", said("t0", "t-0-1"));
     let (status, report) = daemon.readiness();
     assert_eq!(status, 503, "{report}");
     assert!(report.to_string().contains("could not be read to its end in time"), "and says why: {report}");
 
     stranger.abort_transaction(SOON).expect("an end");
     daemon.until_ready(PATIENCE);
-    kcat::Record::to(&stage.topic("deals")).payload(change(0, 1)).send(&stage.kafka);
-    stage.missive.wait_for_more(1, PATIENCE);
+    stage.tell("deals", change(0, 1));
     daemon.stop();
 }
 
 /// A life of the daemon in which each lane tells something; the partition of the lane `busy`.
 fn tell_one(stage: &Stage, number: u64) -> i32 {
     let daemon = run(&stage.config("one"));
-    let (talk, deal) = (crate::stage::said("t0", "t-0-0"), change(0, number));
-    kcat::Record::to(&stage.topic("talks")).payload(talk).send(&stage.kafka);
-    kcat::Record::to(&stage.topic("deals")).payload(deal).send(&stage.kafka);
-    stage.missive.wait_for_more(2, PATIENCE);
+    stage.tell("talks", said("t0", "t-0-0"));
+    stage.tell("deals", change(0, number));
     daemon.stop();
     let (default, busy) = (stage.place("default"), stage.place("busy"));
     assert_ne!(default, busy, "two lanes on two partitions");

@@ -78,10 +78,8 @@ fn a_record_of_an_unknown_version_stops_its_partition_and_no_other() {
     let (state, ledger) = (format!("{}.state", stage.namespace), format!("{}.ledger", stage.namespace));
     let config = stage.config("one");
     let daemon = run(&config);
-    let send = |topic: &str, text: String| kcat::Record::to(&stage.topic(topic)).payload(text).send(&stage.kafka);
-    send("talks", said("t0", "t-0-0"));
-    send("deals", change(0, 0));
-    stage.missive.wait_for_more(2, PATIENCE);
+    stage.tell("talks", said("t0", "t-0-0"));
+    stage.tell("deals", change(0, 0));
     daemon.stop();
     let (default, busy) = (stage.place("default"), stage.place("busy"));
     assert_ne!(default, busy, "two lanes on two partitions");
@@ -99,20 +97,17 @@ fn a_record_of_an_unknown_version_stops_its_partition_and_no_other() {
         let told = format!("state record {key} is of version 9; this missived reads version");
         let told = if key == "position" { "the position record is damaged" } else { &told };
         daemon.process.wait_for_line(told, PATIENCE);
-        send("talks", said("t0", &format!("t-0-{}", at + 1)));
-        stage.missive.wait_for_more(1, PATIENCE);
+        stage.tell("talks", said("t0", &format!("t-0-{}", at + 1)));
         says_what_stopped(&daemon, told);
         put(key, &good[key]);
     }
-    send("deals", change(0, 1));
-    stage.missive.wait_for_more(1, PATIENCE);
+    stage.tell("deals", change(0, 1));
     daemon.until_ready(PATIENCE);
 
     kcat::Record::to(&ledger).partition(busy).payload(LATER).send(&stage.kafka);
     let told = "the record is of version 9, written by a newer missived";
     daemon.process.wait_for_line(told, PATIENCE);
-    send("talks", said("t0", "t-0-7"));
-    stage.missive.wait_for_more(1, PATIENCE);
+    stage.tell("talks", said("t0", "t-0-7"));
     says_what_stopped(&daemon, told);
     daemon.stop();
 }

@@ -64,7 +64,10 @@ async fn what_is_for_nothing_here_is_told_so() {
         let answer = send(stage.address, &row).await;
         assert_eq!(status(&answer), wanted, "{row:.80}: {answer}");
         assert_eq!(answer.contains("allow: POST"), wanted == "405", "{answer}");
+        serves_at_once(stage.address).await;
     }
+    assert_eq!(status(&send(stage.address, &signed(&reply("m-1"))).await), "200");
+    assert_eq!(ids(&stage.cluster, "m-1"), ["m-1"], "nothing of it had an effect");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -146,7 +146,7 @@ impl SourcePartition {
             if let Some(listed) = listed_by(*offset, record).filter(|_| self.tells_whole)
                 && !producer.has_just_listed(now, &listed)
             {
-                self.builder.snapshot(listed.snapshot());
+                self.builder.snapshot(&listed.snapshot());
                 framed.snapshots.push(listed);
             }
             producer.next += 1;

@@ -164,7 +164,8 @@ impl<'c> Stage<'c> {
             let offset = i64::try_from(place).unwrap_or(i64::MAX);
             let seen = Seen { offset, at: now, old: false, copy };
             let mut observation = rule.observe(rule.hash(&KEY), event, seen);
-            rule.furnish(event, &mut observation);
+            let mut scratch = String::new();
+            rule.furnish(event, &mut scratch, &mut observation);
             frames.entry(rule.lane.clone()).or_default().push(&observation);
             let lane = self.config.lanes.iter().find(|lane| lane.policy.lane == rule.lane);
             let policy = lane.and_then(|lane| lane.policy.routes.get(&rule.name));

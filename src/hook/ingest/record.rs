@@ -4,16 +4,12 @@
 //! each object's events become one record, again a batch, in their order. Limits: [`KEY_BYTES_MAX`], longer keys are cut;
 //! [`EVENTS_MAX`] events in a batch (HubSpot sends at most 100).
 
-use std::borrow::Cow;
 use std::collections::HashMap;
-
-use serde::Deserialize;
-use serde::de::IgnoredAny;
-use serde_json::Value;
 
 use super::Sender;
 use crate::hook::proof::{Body, Verified};
 use crate::hook::refusal::Refusal;
+use crate::hook::said::{Part, Said};
 
 /// The longest key, in bytes.
 const KEY_BYTES_MAX: usize = 1_024;
@@ -28,38 +24,38 @@ pub struct Record {
     pub value: Vec<u8>,
 }
 
-/// Reads a proven body.
-pub fn records(sender: Sender, body: &Verified<Body>) -> Result<Vec<Record>, Refusal> {
+/// Reads a proven body, in place.
+pub fn records(sender: Sender, mut body: Verified<Body>) -> Result<Vec<Record>, Refusal> {
     match sender {
-        Sender::Alertmanager | Sender::Grafana => group(body.get().bytes()).map(|record| vec![record]),
-        Sender::HubSpot => objects(body.get().bytes()),
+        Sender::Alertmanager | Sender::Grafana => group(&mut body).map(|record| vec![record]),
+        Sender::HubSpot => objects(&mut body),
     }
 }
 
-#[derive(Deserialize)]
-struct Group<'b> {
-    #[serde(borrow, rename = "groupKey")]
-    key: Cow<'b, str>,
-    /// Must be there: without, it is no group.
-    #[serde(rename = "alerts")]
-    _alerts: Vec<IgnoredAny>,
+fn group(body: &mut Verified<Body>) -> Result<Record, Refusal> {
+    // Parsing rewrites the bytes, and these are to be passed on as they came.
+    let value = body.get().bytes().to_vec();
+    let said = Said::parse(body)?;
+    let key = said.root().at("groupKey").text().ok_or(Refusal::Unreadable)?;
+    if said.root().at("alerts").list().is_nothing() {
+        return Err(Refusal::Unreadable);
+    }
+    Ok(Record { key: cut(key), value })
 }
 
-fn group(body: &[u8]) -> Result<Record, Refusal> {
-    let group: Group<'_> = serde_json::from_slice(body).map_err(|_| Refusal::Unreadable)?;
-    let key = &group.key[..group.key.floor_char_boundary(KEY_BYTES_MAX)];
-    Ok(Record { key: key.into(), value: body.to_vec() })
-}
-
-fn objects(body: &[u8]) -> Result<Vec<Record>, Refusal> {
-    let events: Vec<Value> = serde_json::from_slice(body).map_err(|_| Refusal::Unreadable)?;
-    if events.len() > EVENTS_MAX {
+fn objects(body: &mut Verified<Body>) -> Result<Vec<Record>, Refusal> {
+    let said = Said::parse(body)?;
+    let events = said.root().list();
+    if events.is_nothing() {
+        return Err(Refusal::Unreadable);
+    }
+    if events.each().nth(EVENTS_MAX).is_some() {
         return Err(Refusal::TooLarge);
     }
     let mut order = Vec::new();
-    let mut by_object: HashMap<Box<str>, Vec<Value>> = HashMap::new();
-    for event in events {
-        let key = object(&event).ok_or(Refusal::Unreadable)?;
+    let mut by_object: HashMap<Box<str>, Vec<Part<'_>>> = HashMap::new();
+    for event in events.each() {
+        let key = object(event).ok_or(Refusal::Unreadable)?;
         let events = by_object.entry(key.clone()).or_default();
         if events.is_empty() {
             order.push(key);
@@ -74,32 +70,40 @@ fn objects(body: &[u8]) -> Result<Vec<Record>, Refusal> {
 }
 
 /// `deal:123`: the kind before the dot of `subscriptionType`, or `objectTypeId`, and the object's id.
-fn object(event: &Value) -> Option<Box<str>> {
-    let kind = event["objectTypeId"].as_str().or_else(|| event["subscriptionType"].as_str()?.split('.').next())?;
-    let id = match &event["objectId"] {
-        Value::Number(id) => id.to_string(),
-        Value::String(id) => id.clone(),
-        Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => return None,
+fn object(event: Part<'_>) -> Option<Box<str>> {
+    let of_subscription = || event.at("subscriptionType").text()?.split('.').next();
+    let kind = event.at("objectTypeId").text().or_else(of_subscription)?;
+    let id = event.at("objectId");
+    let key = match (id.number(), id.text()) {
+        (Some(number), _) => format!("{kind}:{number}"),
+        (None, Some(text)) => format!("{kind}:{text}"),
+        (None, None) => return None,
     };
-    let key = format!("{kind}:{id}");
-    Some(key[..key.floor_char_boundary(KEY_BYTES_MAX)].into())
+    Some(cut(&key))
+}
+
+fn cut(key: &str) -> Box<str> {
+    key[..key.floor_char_boundary(KEY_BYTES_MAX)].into()
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::Value;
+
     use super::*;
+    use crate::hook::proof::proven;
 
     #[test]
     fn a_group_is_passed_on_byte_for_byte_under_its_key() {
         let body = br#" {"version":"4","groupKey":"{}:{alertname=\"x\"}", "alerts":[{"status":"firing"}]} "#;
-        let record = group(body).expect("a group");
+        let record = group(&mut proven(body)).expect("a group");
         assert_eq!((&*record.key, &record.value[..]), ("{}:{alertname=\"x\"}", &body[..]));
         let long = format!(r#"{{"groupKey":"{}","alerts":[]}}"#, "é".repeat(1_000));
-        assert_eq!(group(long.as_bytes()).expect("a group").key.len(), KEY_BYTES_MAX);
+        assert_eq!(group(&mut proven(long.as_bytes())).expect("a group").key.len(), KEY_BYTES_MAX);
         for body in
             ["", "[]", "{}", r#"{"groupKey":1,"alerts":[]}"#, r#"{"groupKey":"x"}"#, r#"{"groupKey":"x","alerts":{}}"#]
         {
-            assert_eq!(group(body.as_bytes()), Err(Refusal::Unreadable), "{body}");
+            assert_eq!(group(&mut proven(body.as_bytes())), Err(Refusal::Unreadable), "{body}");
         }
     }
 
@@ -109,7 +113,7 @@ mod tests {
             {"eventId":2,"subscriptionType":"contact.creation","objectId":7},
             {"eventId":3,"subscriptionType":"deal.propertyChange","objectId":7},
             {"eventId":4,"objectTypeId":"0-3","subscriptionType":"object.creation","objectId":"9"}]"#;
-        let told: Vec<(String, Vec<u64>)> = objects(body.as_bytes())
+        let told: Vec<(String, Vec<u64>)> = objects(&mut proven(body.as_bytes()))
             .expect("a batch")
             .into_iter()
             .map(|record| {
@@ -119,11 +123,11 @@ mod tests {
             .collect();
         let wanted = [("deal:7", vec![1, 3]), ("contact:7", vec![2]), ("0-3:9", vec![4])];
         assert_eq!(told, wanted.map(|(key, events)| (key.to_owned(), events)));
-        assert_eq!(objects(b"[]"), Ok(vec![]));
+        assert_eq!(objects(&mut proven(b"[]")), Ok(vec![]));
         for body in ["", "{}", "[1]", "[{}]", r#"[{"subscriptionType":"deal.creation"}]"#, r#"[{"objectId":1}]"#] {
-            assert_eq!(objects(body.as_bytes()), Err(Refusal::Unreadable), "{body}");
+            assert_eq!(objects(&mut proven(body.as_bytes())), Err(Refusal::Unreadable), "{body}");
         }
         let many = format!("[{}1]", "1,".repeat(EVENTS_MAX));
-        assert_eq!(objects(many.as_bytes()), Err(Refusal::TooLarge));
+        assert_eq!(objects(&mut proven(many.as_bytes())), Err(Refusal::TooLarge));
     }
 }

@@ -35,12 +35,12 @@ impl Story {
         }
         let index = u32::try_from(alerts.len() - 1).expect("few");
         let position = Position { offset: self.offset, index };
-        builder.snapshot(Snapshot {
+        builder.snapshot(&Snapshot {
             position,
             route: "alerts".into(),
             conversation: group.to_owned().into(),
             at,
-            entities,
+            entities: entities.into(),
         });
         let mut bytes = Vec::new();
         builder.seal("default", "topic", 0, &mut bytes);
@@ -212,7 +212,7 @@ fn snapshots_and_observations_of_one_frame_are_taken_in_the_order_of_their_recor
         });
     }
     for (offset, alerts) in [(1, &["first"][..]), (2, &["first", "second"])] {
-        builder.snapshot(Snapshot {
+        builder.snapshot(&Snapshot {
             position: Position { offset, index: 0 },
             route: "alerts".into(),
             conversation: "db".into(),

@@ -19,7 +19,7 @@ const RETRY_AFTER_SECS: HeaderValue = HeaderValue::from_static("5");
 /// Has a request judged, counts how it ended, and answers it.
 pub(super) async fn answer(
     service: &impl Service,
-    request: Request<Incoming>,
+    request: Box<Request<Incoming>>,
     visit: &Visit<'_>,
 ) -> Response<Full<Bytes>> {
     let edge = service.edge();

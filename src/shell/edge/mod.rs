@@ -73,7 +73,7 @@ pub trait Service: Send + Sync + 'static {
     /// What becomes of one request.
     fn outcome(
         &self,
-        request: Request<Incoming>,
+        request: Box<Request<Incoming>>,
         visit: &Visit<'_>,
         origin: Origin,
     ) -> impl Future<Output = Result<Outcome, Refusal>> + Send;

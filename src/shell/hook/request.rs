@@ -121,9 +121,15 @@ impl Service for Hook {
         self.doors.known(path).map(|door| door.channel.as_ref())
     }
 
-    async fn outcome(&self, request: Request<Incoming>, visit: &Visit<'_>, origin: Origin) -> Result<Outcome, Refusal> {
+    async fn outcome(
+        &self,
+        request: Box<Request<Incoming>>,
+        visit: &Visit<'_>,
+        origin: Origin,
+    ) -> Result<Outcome, Refusal> {
         let (head, body) = request.into_parts();
         let mut proving = self.doors.admit(&edge::plain(&head, visit)?)?;
+        drop(head);
         self.edge.admit(origin)?;
         let _load = self.edge.pour(visit, body, |chunk| proving.push(chunk)).await?;
         let proven = proving.finish((self.clock)())?;

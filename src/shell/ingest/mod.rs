@@ -93,14 +93,20 @@ impl Service for Ingest {
         self.gates.known(path).map(|gate| gate.source.as_ref())
     }
 
-    async fn outcome(&self, request: Request<Incoming>, visit: &Visit<'_>, origin: Origin) -> Result<Outcome, Refusal> {
+    async fn outcome(
+        &self,
+        request: Box<Request<Incoming>>,
+        visit: &Visit<'_>,
+        origin: Origin,
+    ) -> Result<Outcome, Refusal> {
         let (head, body) = request.into_parts();
         let mut admitted = self.gates.admit((self.clock)(), &edge::plain(&head, visit)?)?;
+        drop(head);
         self.edge.admit(origin)?;
         let _load = self.edge.pour(visit, body, |chunk| admitted.proving.push(chunk)).await?;
         let body = admitted.proving.finish((self.clock)())?;
         visit.proven();
-        let records = records(admitted.gate.sender, &body)?;
+        let records = records(admitted.gate.sender, body)?;
         Ok(self.write(visit, admitted.gate, &records).await)
     }
 

@@ -144,6 +144,7 @@ struct Member {
     decoder: Decoder,
     cache: Cache,
     whole: Whole,
+    scratch: String,
     frame_max: FrameMax,
     spare: Spare,
     /// What is being read now.
@@ -202,6 +203,7 @@ impl Member {
             producer,
             decoder: Decoder::new(plan.hash_key.clone()),
             whole: Whole::default(),
+            scratch: String::new(),
             cache: Cache::new(plan.intake.dedupe_horizon, plan.intake.dedupe_keys_max),
             frame_max: FrameMax { bytes: plan.intake.frame_bytes_max, items: FRAME_ITEMS_MAX },
             spare: Spare::default(),
@@ -298,6 +300,7 @@ impl Member {
             decoder: &mut self.decoder,
             cache: &mut self.cache,
             whole: &mut self.whole,
+            scratch: &mut self.scratch,
             held,
             frame_max: self.frame_max,
             spare: &mut self.spare,

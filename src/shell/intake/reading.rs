@@ -32,6 +32,8 @@ pub(super) struct Reading<'m> {
     pub(super) decoder: &'m mut Decoder,
     pub(super) cache: &'m mut Cache,
     pub(super) whole: &'m mut Whole,
+    /// Used again and again for what has to be put together of an event that is news.
+    pub(super) scratch: &'m mut String,
     pub(super) held: &'m mut Held,
     pub(super) frame_max: FrameMax,
     pub(super) spare: &'m mut Spare,
@@ -80,7 +82,8 @@ impl Reading<'_> {
         self.cycle.report.replayed += u64::from(replaying.is_some());
         let seen = seen(now, source, record, replaying.as_ref());
         let raw = Record { payload: record.payload(), headers: &headers };
-        let Self { plan, rules, decoder, cache, whole, held, frame_max, spare, cycle, progress, .. } = &mut *self;
+        let Self { plan, rules, decoder, cache, whole, scratch, held, frame_max, spare, cycle, progress, .. } =
+            &mut *self;
         whole.begin();
         let replaying = replaying.as_ref();
         let is_meant = |event: &Event<'_>| replaying.is_none_or(|replaying| replaying.events.holds(event.index));
@@ -96,7 +99,7 @@ impl Reading<'_> {
                 let mut copy = 0;
                 for rule in source.route(event) {
                     let (frame_max, progress) = (*frame_max, &mut *progress);
-                    let framing = Framing { plan, cache, whole, held, frame_max, spare, progress, replaying };
+                    let framing = Framing { plan, cache, whole, scratch, held, frame_max, spare, progress, replaying };
                     framing.add(now, source, rule, &rules[place][rule], event, Seen { copy, ..seen });
                     hits.add(rules[place][rule].hits);
                     copy += 1;
@@ -136,7 +139,7 @@ impl Reading<'_> {
             }
             let frame = self.held.last_frame(self.rules[place][part.rule].lane);
             let frame = frame.expect("its observations went there just now");
-            frame.snapshot(part.snapshot(&rule.name));
+            frame.snapshot(&part.snapshot(&rule.name));
             if self.frame_max.is_reached_by(frame) {
                 self.progress = Progress::Full;
             }
@@ -198,6 +201,7 @@ struct Framing<'m> {
     plan: &'m Plan,
     cache: &'m mut Cache,
     whole: &'m mut Whole,
+    scratch: &'m mut String,
     held: &'m mut Held,
     frame_max: FrameMax,
     spare: &'m mut Spare,
@@ -219,7 +223,7 @@ impl Framing<'_> {
         match self.cache.note(now, &observation) {
             Sent::New => {
                 observation.facts = event.facts();
-                rule.furnish(event, &mut observation);
+                rule.furnish(event, self.scratch, &mut observation);
                 frame.push(&observation);
             }
             Sent::Repeat => frame.drop_duplicate(&rule.name, &observation.conversation, observation.position),

@@ -15,6 +15,8 @@ pub struct Whole {
     conversation: String,
     at: Timestamp,
     listed: Vec<(usize, Fingerprint, Position)>,
+    /// The same without rules and positions, in the order of `listed` once that is sorted.
+    entities: Vec<Fingerprint>,
 }
 
 /// What one rule has taken of a whole conversation.
@@ -22,7 +24,8 @@ pub struct Part<'w> {
     pub rule: usize,
     pub conversation: &'w str,
     at: Timestamp,
-    listed: &'w [(usize, Fingerprint, Position)],
+    last: Position,
+    entities: &'w [Fingerprint],
 }
 
 impl Whole {
@@ -44,21 +47,26 @@ impl Whole {
     /// What each rule has taken.
     pub fn parts(&mut self) -> impl Iterator<Item = Part<'_>> {
         self.listed.sort_unstable_by_key(|(rule, _, position)| (*rule, *position));
-        let (conversation, at) = (self.conversation.as_str(), self.at);
-        let parts = self.listed.chunk_by(|(a, ..), (b, ..)| a == b);
-        parts.map(move |listed| Part { rule: listed[0].0, conversation, at, listed })
+        self.entities.clear();
+        self.entities.extend(self.listed.iter().map(|(_, entity, _)| *entity));
+        let (conversation, at, mut left) = (self.conversation.as_str(), self.at, self.entities.as_slice());
+        self.listed.chunk_by(|(a, ..), (b, ..)| a == b).map(move |listed| {
+            let (entities, behind) = left.split_at(listed.len());
+            left = behind;
+            Part { rule: listed[0].0, conversation, at, last: listed[listed.len() - 1].2, entities }
+        })
     }
 }
 
 impl Part<'_> {
     pub const fn is_bounded(&self) -> bool {
-        self.listed.len() <= SNAPSHOT_ENTITIES_MAX
+        self.entities.len() <= SNAPSHOT_ENTITIES_MAX
     }
 
     /// Stands for the set of what is listed, in any order.
     pub fn content(&self) -> u128 {
-        let sum = |sum: u128, (_, entity, _): &(usize, Fingerprint, Position)| sum.wrapping_add(entity.as_u128());
-        self.listed.iter().fold(self.listed.len() as u128, sum)
+        let sum = |sum: u128, entity: &Fingerprint| sum.wrapping_add(entity.as_u128());
+        self.entities.iter().fold(self.entities.len() as u128, sum)
     }
 
     /// Names the conversation within its route.
@@ -66,13 +74,13 @@ impl Part<'_> {
         key.fingerprint(&[b"whole", route.as_bytes(), self.conversation.as_bytes()])
     }
 
-    pub fn snapshot(&self, route: &str) -> Snapshot<'static> {
+    pub const fn snapshot<'p>(&'p self, route: &'p str) -> Snapshot<'p> {
         Snapshot {
-            position: self.listed[self.listed.len() - 1].2,
-            route: Cow::Owned(route.to_owned()),
-            conversation: Cow::Owned(self.conversation.to_owned()),
+            position: self.last,
+            route: Cow::Borrowed(route),
+            conversation: Cow::Borrowed(self.conversation),
             at: self.at,
-            entities: self.listed.iter().map(|(_, entity, _)| *entity).collect(),
+            entities: Cow::Borrowed(self.entities),
         }
     }
 }
@@ -120,10 +128,12 @@ mod tests {
         for (index, (rule, entity)) in (0..).zip([(1, 5), (0, 6), (1, 7)]) {
             whole.add(rule, &observation(index, entity));
         }
-        let snapshots: Vec<_> = whole.parts().map(|part| part.snapshot("r")).collect();
-        let listed: Vec<_> =
-            snapshots.iter().map(|snapshot| (snapshot.position.index, snapshot.entities.len())).collect();
-        assert_eq!(listed, [(1, 1), (2, 2)]);
-        assert!(snapshots.iter().all(|snapshot| snapshot.conversation == "group"));
+        let parts: Vec<_> = whole.parts().collect();
+        let snapshots = parts.iter().map(|part| part.snapshot("r"));
+        let told = snapshots.map(|snapshot| {
+            let entities: Vec<_> = snapshot.entities.iter().map(|entity| entity.as_u128()).collect();
+            (snapshot.conversation.into_owned(), snapshot.position.index, entities)
+        });
+        assert_eq!(told.collect::<Vec<_>>(), [("group".into(), 1, vec![6]), ("group".into(), 2, vec![5, 7])]);
     }
 }

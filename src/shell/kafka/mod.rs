@@ -140,6 +140,8 @@ pub fn bounded_producer_config(kafka: &config::Kafka, message_timeout: std::time
     client.set("enable.gapless.guarantee", "false");
     client.set("message.timeout.ms", message_timeout.as_millis().to_string());
     client.set("linger.ms", "0");
+    // While one request is under way the next batch comes together; with five, an idempotent client that has more to send spins.
+    client.set("max.in.flight.requests.per.connection", "1");
     client
 }
 
