@@ -126,6 +126,13 @@ mod tests {
     }
 
     #[test]
+    fn the_version_says_which_commit_was_built_and_with_which_features() {
+        let text = Arguments::command().render_version();
+        assert!(text.starts_with(&format!("missived {} (commit ", env!("CARGO_PKG_VERSION"))), "{text}");
+        assert!(text.contains(", features "), "{text}");
+    }
+
+    #[test]
     fn what_is_misspelt_is_answered_with_what_was_meant() {
         let rows: [(&[&str], ErrorKind, &str); 4] = [
             (&["missived", "staus"], ErrorKind::InvalidSubcommand, "'status'"),

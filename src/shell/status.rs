@@ -241,3 +241,29 @@ fn waiting(waiting: &Waiting) -> WaitingStatus {
         until_ms: waiting.waits_for.until().map(Timestamp::as_millis),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_line_for_systemd_has_what_is_wrong_first_then_lag_budget_and_halts() {
+        let page = serde_json::json!({
+            "version": "0", "commit": "c", "ready": false,
+            "parts": [{"name": "hook", "state": "ready"},
+                      {"name": "lanes of partition 0", "state": "halted", "detail": "missive refuses the token of lane crm"}],
+            "config": {"file": "f", "hash": "h",
+                       "last_reload": {"at_ms": 1, "outcome": "refused", "detail": ["a: unknown key", "b: missing"]}},
+            "balance": Balance { pending: 7, ..Balance::default() },
+            "lag": {"records": 12, "seconds": 3.4, "partitions": []},
+            "lanes": [{"name": "crm", "state": "halted", "until_ms": 5, "pending": 7, "in_progress": 0, "budget_minute": 299,
+                       "budget_quarter_hour": 899, "halted_channels": 2, "conversations": 1, "dedupe_keys": 1,
+                       "oldest_untold_seconds": {}}],
+        });
+        let status: Status = serde_json::from_value(page).expect("a page, also of a version that says less");
+        let told = "config NOT reloaded, the former one stays: a: unknown key; b: missing; not ready; lanes of partition 0: \
+                    missive refuses the token of lane crm; lag 12 records, 3 s; 7 pending; lane crm: halted, budget 299/min \
+                    899/15 min, 2 channels halted";
+        assert_eq!(status.line(), told);
+    }
+}
