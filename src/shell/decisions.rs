@@ -198,7 +198,8 @@ mod tests {
 
     #[test]
     fn each_decision_names_its_reason() {
-        let rows: [(fn(Place) -> What, Decided, Option<&str>); 6] = [
+        type Made = fn(Place) -> What;
+        let rows: [(Made, Decided, Option<&str>); 6] = [
             (
                 |place| {
                     let fate = Fate::Settled(Outcome::Suppressed, Reason::Late);

@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread;
 
 use serde_json::Value;
@@ -37,7 +37,7 @@ fn a_heart_that_stops_is_told_and_so_is_its_return() {
 fn pager() -> (String, Receiver<Value>) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let url = format!("http://{}/page", listener.local_addr().expect("bound"));
-    let (heard, hearing) = channel();
+    let (heard, hearing) = sync_channel(16);
     thread::spawn(move || {
         for stream in listener.incoming() {
             let mut stream = stream.expect("a caller");
