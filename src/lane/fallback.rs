@@ -3,7 +3,7 @@
 //! A lane is *halted* while Missive refuses its token. When that has lasted for the policy's span, every conversation that has
 //! critical news untold is handed over in the words that it would be told in; nothing is settled by that, and Missive is told
 //! all of it as soon as it takes it. What has been handed over is not kept over a restart: then it is handed over again.
-//! Limits: [`AT_ONCE`] conversations a second, each at most once in [`AGAIN_AFTER`] and only with news since.
+//! Limits: 100 conversations a second, each at most once a minute and only with news since.
 
 use std::collections::HashMap;
 use std::time::Duration;

@@ -2,7 +2,7 @@
 //!
 //! Lanes write them in the transaction that makes them true; `missived explain` and `missived tail` read them, and so may
 //! anybody else: keys only get added. They hold positions, hashes and routing keys, no words of events. Limits: a record holds
-//! [`RECORD_BYTES`] at most (a line more), so that the smallest `message_bytes_max` takes it.
+//! 32 KiB at most (a line more), so that the smallest `message_bytes_max` takes it.
 
 use serde::{Deserialize, Serialize};
 

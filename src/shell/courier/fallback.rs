@@ -2,7 +2,7 @@
 //!
 //! To the topic it goes in the transaction that its lane commits anyway; to the address after that, with a few attempts. Both
 //! may hear the same twice. Nothing is settled by it: Missive is told all of it as soon as it takes it. Shape, in both places:
-//! one JSON object a message, keys only get added. Limits: [`ATTEMPTS`] a message, one message at a time.
+//! one JSON object a message, keys only get added. Limits: three attempts a message, one message at a time.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -2,7 +2,7 @@
 //!
 //! A record goes back to the topic and partition it came from, with its own key and headers, and with headers that make it
 //! news again ([`Replaying`]). What was kept by reference is read from there, if it still stands there. A delivery goes to its
-//! lane through the ledger, and is told verbatim ([`Words`]). Loops end: a letter that failed too often is left alone, and nothing is
+//! lane through the ledger, and is told verbatim (`Words`). Loops end: a letter that failed too often is left alone, and nothing is
 //! written to a topic that no source of this config reads.
 
 use std::collections::{BTreeMap, BTreeSet};
