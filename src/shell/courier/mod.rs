@@ -12,6 +12,7 @@
 pub mod client;
 mod dead_letter;
 mod fallback;
+mod ledger;
 mod owner;
 mod remarks;
 mod sender;

@@ -12,24 +12,23 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::consumer::BaseConsumer;
 use rdkafka::error::KafkaError;
-use rdkafka::message::{BorrowedMessage, Message};
+use rdkafka::message::Message;
 use rdkafka::producer::{BaseProducer, Producer};
-use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
+use super::ledger::{fold, follow};
 use super::remarks::Remarks;
 use super::sender::{self, Answered, Answers};
 use super::takeover::{POSITION_KEY, Restored, TakeoverError, close_left_open, restore, resume};
 use super::transaction::{self, Outcome, Write};
 use super::{Order, Orders, Plan, dead_letter, fallback};
 use crate::event::Timestamp;
-use crate::event::frame::{LedgerError, LedgerRecord};
 use crate::lane::{Blocked, Books, Effects, Input, Lane, Tally};
 use crate::shell::clock::{self, Deadline};
 use crate::shell::decisions;
 use crate::shell::drain::End;
-use crate::shell::kafka::{QuietContext, reader_config, transactional_config};
+use crate::shell::kafka::{QuietContext, transactional_config};
 use crate::shell::readiness::{Gate, ReadyState};
 use crate::telemetry::LaneReport;
 use crate::telemetry::process::restored;
@@ -497,53 +496,4 @@ impl<'p> Owner<'p> {
             }
         });
     }
-}
-
-/// A consumer of one ledger partition that wakes this thread when there is something to read.
-fn follow(plan: &Plan, partition: i32, position: Option<i64>) -> Result<BaseConsumer<QuietContext>, KafkaError> {
-    let mut config = reader_config(&plan.kafka);
-    config.set("enable.partition.eof", "false");
-    let mut ledger: BaseConsumer<QuietContext> = config.create_with_context(QuietContext)?;
-    let owner = thread::current();
-    ledger.set_nonempty_callback(move || owner.unpark());
-    let mut assignment = TopicPartitionList::new();
-    let from = position.map_or(Offset::Beginning, Offset::Offset);
-    assignment.add_partition_offset(&plan.names.ledger, partition, from)?;
-    ledger.assign(&assignment)?;
-    Ok(ledger)
-}
-
-/// Folds one ledger record into its lane. A lane that this config doesn't know folds as well: it holds what it hears until
-/// an owner that knows it takes over.
-fn fold(
-    plan: &Plan,
-    now: Timestamp,
-    record: &BorrowedMessage<'_>,
-    lanes: &mut BTreeMap<Box<str>, Lane>,
-    effects: &mut BTreeMap<Box<str>, Effects>,
-) -> Result<(), LedgerError> {
-    match LedgerRecord::read(record.payload().unwrap_or_default())? {
-        LedgerRecord::Frame(frame) => {
-            if !lanes.contains_key(frame.lane) {
-                lanes.insert(frame.lane.into(), plan.new_lane(frame.lane));
-            }
-            if let Some(lane) = lanes.get_mut(frame.lane) {
-                lane.step(now, Input::Observed(&frame), effects.entry(frame.lane.into()).or_default());
-            }
-        }
-        LedgerRecord::Returned(returned) => {
-            if !lanes.contains_key(returned.lane) {
-                lanes.insert(returned.lane.into(), plan.new_lane(returned.lane));
-            }
-            if let Some(lane) = lanes.get_mut(returned.lane) {
-                lane.step(now, Input::Returned(&returned), effects.entry(returned.lane.into()).or_default());
-            }
-        }
-        LedgerRecord::Lesson(lesson) => {
-            for (name, lane) in lanes {
-                lane.step(now, Input::Learned(&lesson), effects.entry(name.clone()).or_default());
-            }
-        }
-    }
-    Ok(())
 }
