@@ -76,7 +76,9 @@ fn alert(now: Timestamp, conversation: &Conversation, digest: &Digest, zone: &Ti
         Some(line) => row(line).alone(),
         None => headline(conversation, digest, firing, worst),
     });
+    // of those that fired before, people know since when
     if firing > 0
+        && (only.is_some() || conversation.firing_told == 0)
         && let Some(first) = digest.first
     {
         let since = only.map_or(first, |line| line.since);
@@ -501,6 +503,49 @@ mod tests {
                 (Number { all: own, critical: own_critical }, Number { all: only, critical: only_critical });
             assert_eq!(who_is_where(&Apart { own, only_here, largest: Vec::new() }), said);
         }
+    }
+
+    /// What a page of the documentation shows in its blocks of text.
+    fn shown() -> Vec<&'static str> {
+        let page = include_str!("../../docs/words.md");
+        page.split("```text\n").skip(1).map(|rest| rest.split("\n```").next().unwrap_or_default()).collect()
+    }
+
+    fn pod(number: u128, news: News, urgency: Urgency) -> Line {
+        let title = format!("5xx ratio pod={number}").into();
+        Line { title, text: "12% of requests, limit 1%".into(), ..line(number, news, urgency) }
+    }
+
+    #[test]
+    fn the_documentation_shows_messages_as_they_come() {
+        let mut payments = conversation(Kind::Alert);
+        firing(&mut payments, 1..2);
+        let first = Line {
+            title: "5xx ratio".into(),
+            link: "https://prom.example.com/graph".into(),
+            runbook: "https://wiki.example.com/5xx".into(),
+            silence: "https://alerts.example.com/#/silences/new".into(),
+            ..pod(1, News::Firing, Urgency::Critical)
+        };
+        let first = said(&payments, &digest([first])).page.text();
+
+        firing(&mut payments, 2..213);
+        payments.firing_told = 56;
+        let urgency = |number| if number <= 4 { Urgency::Critical } else { Urgency::Normal };
+        let resolved = (1_000..1_031).map(|number| pod(number, News::Resolved, Urgency::Normal));
+        let news = resolved.chain((1..=187).map(|number| pod(number, News::Firing, urgency(number))));
+        let mut many = digest(news);
+        (many.repeats, many.waiting_since) = (1_204, Some(Timestamp::from_millis(AT.as_millis() - 41_000)));
+        let many = said(&payments, &many).page.text();
+
+        let rollup = Conversation::new(AT, Subject::RollUp { channel: "ops".into() }, "Storm");
+        let mut storm = digest((1..=3_412).map(|number| pod(number, News::Firing, Urgency::Normal)));
+        storm.conversations = 3_407;
+        let number = |all, critical| Number { all, critical: Some(critical) };
+        let largest = vec![("disk space".into(), 5), ("certificates".into(), 2)];
+        let apart = Apart { own: number(9, 6), only_here: number(3_403, 0), largest };
+        let storm = said_of(&rollup, &storm, &apart).page.text();
+        assert_eq!(shown(), [first, many, storm]);
     }
 
     #[test]
