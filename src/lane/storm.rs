@@ -105,7 +105,7 @@ impl Lane {
         }
         let covers = digest.covers;
         let rollup_id = self.roll_up_id(&channel);
-        let round = self.conversations.get(&rollup_id).map_or(0, |rollup| rollup.sequence) + 1;
+        let round = self.rollup_mut(&channel).sequence + 1;
         let conversation = self.conversations.get_mut(&id).expect("looked up above");
         let is_first = conversation.rolled_into != round;
         digest.conversations = u32::from(is_first);
@@ -143,8 +143,11 @@ impl Lane {
 
     fn rollup_mut(&mut self, channel: &str) -> &mut Conversation {
         let (id, now) = (self.roll_up_id(channel), self.now);
-        let new = || Conversation::new(now, Subject::RollUp { channel: channel.into() }, "Storm");
-        let rollup = self.conversations.entry(id).or_insert_with(new);
+        let rollup = self.conversations.entry(id).or_insert_with(|| Conversation {
+            // conversations remember the messages of one that is long forgotten
+            sequence: now.as_millis(),
+            ..Conversation::new(now, Subject::RollUp { channel: channel.into() }, "Storm")
+        });
         rollup.last_heard = now;
         rollup
     }

@@ -67,3 +67,17 @@ fn a_successor_says_the_same() {
     assert!(story.told.len() > told, "the roll-up is told");
     assert_eq!(who_is_where(story.last()), "10 have own conversations; 2 only here");
 }
+
+#[test]
+fn a_roll_up_that_was_forgotten_and_begins_again_speaks_for_whom_it_spoke_before() {
+    let mut story = storm(0, 11);
+    story.pass(secs(100));
+    assert!(story.last().contains("in 1 conversation, "), "{}", story.last());
+    // long enough for the roll-up to be forgotten, and too short for the conversation
+    story.pass(secs(1_000));
+    for group in 0..11 {
+        story.alert(&format!("normal {group}"), "again", State::Firing, Urgency::Normal);
+    }
+    story.pass(secs(100));
+    assert!(story.last().starts_with("⚠️ Storm: 1 change in 1 conversation, "), "{}", story.last());
+}
