@@ -17,8 +17,8 @@ use crate::telemetry::process::restoring;
 /// Key of the record that says where in the ledger the state stands: the next offset to fold, as decimal digits.
 pub const POSITION_KEY: &str = "position";
 
-/// The longest a state partition may take to be read.
-const READ_TIMEOUT: Duration = Duration::from_secs(600);
+/// How long the next record of a state partition may take.
+const SILENCE_MAX: Duration = Duration::from_secs(60);
 
 /// How long a transaction may be open after everybody who could end it was fenced.
 const OPEN_MAX: Duration = Duration::from_secs(5);
@@ -75,7 +75,7 @@ pub fn restore(plan: &Plan, partition: i32) -> Result<Restored, TakeoverError> {
     let mut records: BTreeMap<Vec<u8>, Vec<u8>> = BTreeMap::new();
     let mut read = 0;
     restoring(partition, read);
-    read_stable_part(&plan.kafka, &plan.names.state, partition, READ_TIMEOUT, |key, value| {
+    read_stable_part(&plan.kafka, &plan.names.state, partition, SILENCE_MAX, |key, value| {
         read += 1;
         if read % PROGRESS_EVERY == 0 {
             restoring(partition, read);

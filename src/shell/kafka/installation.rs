@@ -19,6 +19,7 @@ use crate::event::HashKey;
 
 const KEY: &str = "installation";
 const VERSION: u32 = 1;
+/// How long Kafka may take for one answer, or for the next record.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What all instances share.

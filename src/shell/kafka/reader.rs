@@ -51,17 +51,17 @@ pub enum ScanError {
     Read(#[from] ReadError),
 }
 
-/// Shows every committed record of a partition to `on_record` (key and value; a tombstone has none), in order.
+/// Shows every committed record of a partition to `on_record` (key and value; a tombstone has none), in order. However long
+/// that takes, it may not be silent for longer than `silence_max`.
 pub fn read_partition(
     kafka: &config::Kafka,
     topic: &str,
     partition: i32,
-    timeout: Duration,
+    silence_max: Duration,
     on_record: impl FnMut(&[u8], Option<&[u8]>),
 ) -> Result<(), ReadError> {
-    let deadline = Deadline::after(timeout);
-    wait_until_stable(kafka, topic, partition, timeout)?;
-    read_stable_part(kafka, topic, partition, deadline.left(), on_record)
+    wait_until_stable(kafka, topic, partition, silence_max)?;
+    read_stable_part(kafka, topic, partition, silence_max, on_record)
 }
 
 /// The same up to the first transaction that is still open, if there is one: nothing is waited for.
@@ -69,10 +69,10 @@ pub fn read_stable_part(
     kafka: &config::Kafka,
     topic: &str,
     partition: i32,
-    timeout: Duration,
+    silence_max: Duration,
     mut on_record: impl FnMut(&[u8], Option<&[u8]>),
 ) -> Result<(), ReadError> {
-    let deadline = Deadline::after(timeout);
+    let mut deadline = Deadline::after(silence_max);
     let failed = |error| ReadError::Kafka { topic: topic.to_owned(), partition, error };
     let timed_out = || ReadError::TimedOut { topic: topic.to_owned(), partition };
     let consumer: BaseConsumer<QuietContext> =
@@ -82,7 +82,10 @@ pub fn read_stable_part(
     consumer.assign(&assignment).map_err(failed)?;
     let whole = loop {
         match consumer.poll(Duration::from_millis(100)) {
-            Some(Ok(record)) => show(&record, &mut on_record),
+            Some(Ok(record)) => {
+                deadline = Deadline::after(silence_max);
+                show(&record, &mut on_record);
+            }
             Some(Err(KafkaError::PartitionEOF(_))) => break Ok(()),
             Some(Err(error)) => tracing::debug!(%error, topic, partition, "while reading a partition"),
             None => {}
