@@ -47,7 +47,14 @@ impl FrameBuilder {
 
     /// Notes an observation that is left out because the lane has just been told the same.
     pub fn drop_duplicate(&mut self, route: &str, conversation: &str, position: Position) {
-        self.left_out.note(route, conversation, position);
+        let hash = self.left_out.hashing.hash_one((route, conversation));
+        self.left_out.note(hash, route, conversation, position);
+    }
+
+    /// The same for whoever has a keyed hash of route and conversation at hand. A builder is given the one or the other, not
+    /// both, or it takes one conversation for two.
+    pub fn drop_hashed(&mut self, hash: u64, route: &str, conversation: &str, position: Position) {
+        self.left_out.note(hash, route, conversation, position);
     }
 
     /// Adds a snapshot, after the observations of its record.
@@ -116,9 +123,8 @@ struct Named {
 }
 
 impl LeftOut {
-    fn note(&mut self, route: &str, key: &str, position: Position) {
-        let Self { names, conversations, by_name, hashing, items } = self;
-        let hash = hashing.hash_one((route, key));
+    fn note(&mut self, hash: u64, route: &str, key: &str, position: Position) {
+        let Self { names, conversations, by_name, items, .. } = self;
         let is_it = |place: &u32| {
             let known = &conversations[*place as usize];
             names[known.route..known.key] == *route && names[known.key..known.end] == *key
