@@ -91,7 +91,8 @@ pub fn over_keys(stage: &Stage<'_>, load: &Load) -> OverKeys {
     let mut writer = Writer::new(stage.kafka, &topic, load);
     writer.write(load.keys);
     let room = format!("lane.dedupe_keys_max = {}", (2 * load.keys).max(1_000_000));
-    let daemon = stage.start(&stage.config(CONFIG, &topic, &url, &[room]));
+    let config = stage.config(CONFIG, &topic, &url, &[room]);
+    let daemon = stage.start(&config);
     let (admin, pid) = (daemon.address_of("admin"), daemon.pid());
     wait(admin, |seen| seen.settled >= load.keys);
     let (cpu_first, threads_first) = (meter::cpu(pid), meter::threads(pid));

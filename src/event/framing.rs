@@ -7,7 +7,7 @@
 use std::hash::{BuildHasher, RandomState};
 
 use hashbrown::HashTable;
-use serde::ser::{SerializeSeq, SerializeStruct};
+use serde::ser::SerializeSeq;
 use serde::{Serialize, Serializer};
 
 use super::frame::{
@@ -47,7 +47,14 @@ impl FrameBuilder {
 
     /// Notes an observation that is left out because the lane has just been told the same.
     pub fn drop_duplicate(&mut self, route: &str, conversation: &str, position: Position) {
-        self.left_out.note(route, conversation, position);
+        let hash = self.left_out.hashing.hash_one((route, conversation));
+        self.left_out.note(hash, route, conversation, position);
+    }
+
+    /// The same for whoever has a keyed hash of route and conversation at hand. A builder is given the one or the other, not
+    /// both, or it takes one conversation for two.
+    pub fn drop_hashed(&mut self, hash: u64, route: &str, conversation: &str, position: Position) {
+        self.left_out.note(hash, route, conversation, position);
     }
 
     /// Adds a snapshot, after the observations of its record.
@@ -104,6 +111,8 @@ struct LeftOut {
     /// The names are strangers' words.
     hashing: RandomState,
     items: Vec<(u32, Position)>,
+    /// Filled for sealing: positions by conversation.
+    sorted: Vec<Position>,
 }
 
 /// Where the names of one conversation stand.
@@ -113,31 +122,45 @@ struct Named {
     route: usize,
     key: usize,
     end: usize,
+    /// How many items are its own; while they are sorted, where in `sorted` they end so far.
+    items: usize,
 }
 
 impl LeftOut {
-    fn note(&mut self, route: &str, key: &str, position: Position) {
-        let Self { names, conversations, by_name, hashing, items } = self;
-        let hash = hashing.hash_one((route, key));
+    fn note(&mut self, hash: u64, route: &str, key: &str, position: Position) {
+        let Self { names, conversations, by_name, items, .. } = self;
         let is_it = |place: &u32| {
             let known = &conversations[*place as usize];
             names[known.route..known.key] == *route && names[known.key..known.end] == *key
         };
         if let Some(place) = by_name.find(hash, is_it) {
+            conversations[*place as usize].items += 1;
             return items.push((*place, position));
         }
         let place = u32::try_from(conversations.len()).expect("frames are far smaller");
         let begin = names.len();
         names.push_str(route);
         names.push_str(key);
-        conversations.push(Named { hash, route: begin, key: begin + route.len(), end: names.len() });
+        let (key, end) = (begin + route.len(), names.len());
+        conversations.push(Named { hash, route: begin, key, end, items: 1 });
         by_name.insert_unique(hash, place, |place| conversations[*place as usize].hash);
         items.push((place, position));
     }
 
-    /// Brings together what belongs together; positions stay in order, as they only grow.
+    /// Brings together what belongs together, in one pass; positions stay in order, as they only grow.
     fn sort(&mut self) {
-        self.items.sort_unstable();
+        let Self { conversations, items, sorted, .. } = self;
+        let mut begin = 0;
+        for named in &mut *conversations {
+            begin += std::mem::replace(&mut named.items, begin);
+        }
+        sorted.clear();
+        sorted.resize(items.len(), Position::default());
+        for (place, position) in items {
+            let end = &mut conversations[*place as usize].items;
+            sorted[*end] = *position;
+            *end += 1;
+        }
     }
 
     fn clear(&mut self) {
@@ -152,36 +175,21 @@ impl LeftOut {
 impl Serialize for LeftOut {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut sequence = serializer.serialize_seq(Some(self.conversations.len()))?;
-        for items in self.items.chunk_by(|(a, _), (b, _)| a == b) {
-            let named = &self.conversations[items[0].0 as usize];
+        let mut begin = 0;
+        for named in &self.conversations {
+            let positions = &self.sorted[begin..named.items];
+            begin = named.items;
             let (route, conversation) = (&self.names[named.route..named.key], &self.names[named.key..named.end]);
-            sequence.serialize_element(&Together { route, conversation, items })?;
+            sequence.serialize_element(&Together { route, conversation, positions })?;
         }
         sequence.end()
     }
 }
 
 /// As one of [`super::frame::Drops`].
+#[derive(Serialize)]
 struct Together<'l> {
     route: &'l str,
     conversation: &'l str,
-    items: &'l [(u32, Position)],
-}
-
-impl Serialize for Together<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut drops = serializer.serialize_struct("Drops", 3)?;
-        drops.serialize_field("route", self.route)?;
-        drops.serialize_field("conversation", self.conversation)?;
-        drops.serialize_field("positions", &Positions(self.items))?;
-        drops.end()
-    }
-}
-
-struct Positions<'l>(&'l [(u32, Position)]);
-
-impl Serialize for Positions<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq(self.0.iter().map(|(_, position)| position))
-    }
+    positions: &'l [Position],
 }

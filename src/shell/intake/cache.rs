@@ -11,6 +11,7 @@ use std::collections::HashMap;
 use std::hash::BuildHasherDefault;
 use std::time::Duration;
 
+use super::generations::{Generation, Generations, Room};
 use crate::event::{Fingerprint, Observation, State, Timestamp};
 use crate::lane::AlreadyHashed;
 
@@ -21,65 +22,73 @@ pub enum Sent {
     Repeat,
 }
 
-type Generation = HashMap<u128, u128, BuildHasherDefault<AlreadyHashed>>;
+/// What is said of something.
+#[derive(Clone, Copy, Debug)]
+pub struct Claim {
+    key: u128,
+    identity: u128,
+}
 
 /// What was sent within the horizon.
-pub struct Cache {
-    half_horizon: Duration,
-    generation_max: usize,
-    turned_at: Timestamp,
-    current: Generation,
-    previous: Generation,
+pub struct Cache(Generations<Known>);
+
+struct Known {
+    identities: HashMap<u128, u128, BuildHasherDefault<AlreadyHashed>>,
+    keys_max: usize,
+}
+
+impl Claim {
+    pub const fn of(observation: &Observation<'_>) -> Self {
+        Self { key: key(observation).as_u128(), identity: observation.identity.as_u128() }
+    }
+
+    /// What a whole conversation reports: `content` stands for all of it.
+    pub const fn of_whole(conversation: Fingerprint, content: u128) -> Self {
+        Self { key: conversation.as_u128(), identity: content }
+    }
 }
 
 impl Cache {
     pub fn new(horizon: Duration, keys_max: usize) -> Self {
-        let generation_max = (keys_max / 2).max(1);
-        Self {
-            half_horizon: horizon / 2,
-            generation_max,
-            turned_at: Timestamp::EPOCH,
-            current: Generation::default(),
-            previous: Generation::default(),
-        }
+        let generation = || Known { identities: HashMap::default(), keys_max: (keys_max / 2).max(1) };
+        Self(Generations::new(horizon, [generation(), generation()]))
     }
 
-    pub fn note(&mut self, now: Timestamp, observation: &Observation<'_>) -> Sent {
-        self.turn(now);
-        self.put(key(observation).as_u128(), observation.identity.as_u128())
+    /// Is this a repeat? If not, the next one is.
+    pub fn note(&mut self, now: Timestamp, claim: Claim) -> Sent {
+        self.0.turn(now);
+        let sent = self.judge(claim);
+        if sent == Sent::New {
+            self.0.current.identities.insert(claim.key, claim.identity);
+        }
+        sent
     }
 
-    /// The same for what a whole conversation reports: `content` stands for all of it.
-    pub fn note_whole(&mut self, now: Timestamp, conversation: Fingerprint, content: u128) -> Sent {
-        self.turn(now);
-        self.put(conversation.as_u128(), content)
+    /// Are all of these repeats? Whatever the answer, nothing is noted.
+    pub fn judge_all(&mut self, now: Timestamp, claims: &[Claim]) -> Sent {
+        self.0.turn(now);
+        if claims.iter().all(|claim| self.judge(*claim) == Sent::Repeat) { Sent::Repeat } else { Sent::New }
     }
 
-    fn turn(&mut self, now: Timestamp) {
-        let age = now.since(self.turned_at);
-        if age >= self.half_horizon * 2 {
-            self.clear();
-        }
-        if age >= self.half_horizon || self.current.len() >= self.generation_max {
-            std::mem::swap(&mut self.current, &mut self.previous);
-            self.current.clear();
-            self.turned_at = now;
-        }
-    }
-
-    fn put(&mut self, key: u128, identity: u128) -> Sent {
-        let known = self.current.get(&key).or_else(|| self.previous.get(&key));
-        if known == Some(&identity) {
-            return Sent::Repeat;
-        }
-        self.current.insert(key, identity);
-        Sent::New
+    fn judge(&self, Claim { key, identity }: Claim) -> Sent {
+        let Generations { current, previous, .. } = &self.0;
+        let known = current.identities.get(&key).or_else(|| previous.identities.get(&key));
+        if known == Some(&identity) { Sent::Repeat } else { Sent::New }
     }
 
     /// Forgets everything: partitions have gone to somebody else.
     pub fn clear(&mut self) {
-        self.current.clear();
-        self.previous.clear();
+        self.0.clear();
+    }
+}
+
+impl Generation for Known {
+    fn room(&self) -> Room {
+        if self.identities.len() >= self.keys_max { Room::Full } else { Room::Left }
+    }
+
+    fn forget(&mut self) {
+        self.identities.clear();
     }
 }
 
@@ -130,7 +139,7 @@ mod tests {
             (60, &firing, Sent::New),
         ];
         for (secs, observation, sent) in steps {
-            assert_eq!(cache.note(at(secs), observation), sent, "second {secs}");
+            assert_eq!(cache.note(at(secs), Claim::of(observation)), sent, "second {secs}");
         }
     }
 
@@ -138,12 +147,13 @@ mod tests {
     fn it_is_bounded_and_forgets_on_request() {
         let mut cache = Cache::new(Duration::from_secs(1_000), 10);
         for number in 0..1_000 {
-            cache.note(at(0), &observation(number, number, State::Changed));
+            cache.note(at(0), Claim::of(&observation(number, number, State::Changed)));
         }
-        assert!(cache.current.len() + cache.previous.len() <= 10);
-        let last = observation(999, 999, State::Changed);
-        assert_eq!(cache.note(at(0), &last), Sent::Repeat);
+        let known = [&cache.0.current, &cache.0.previous].map(|generation| generation.identities.len());
+        assert!(known.iter().sum::<usize>() <= 10, "{known:?}");
+        let last = Claim::of(&observation(999, 999, State::Changed));
+        assert_eq!(cache.note(at(0), last), Sent::Repeat);
         cache.clear();
-        assert_eq!(cache.note(at(0), &last), Sent::New);
+        assert_eq!(cache.note(at(0), last), Sent::New);
     }
 }

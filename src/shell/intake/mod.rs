@@ -14,9 +14,12 @@ mod cache;
 mod cycle;
 mod dead_letter;
 mod footing;
+mod generations;
 mod held;
+mod reader;
 mod reading;
 mod starting;
+mod verbatim;
 mod whole;
 
 use std::collections::BTreeMap;
@@ -27,6 +30,7 @@ use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::ToBytes;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
@@ -35,16 +39,15 @@ use super::drain::{Drain, End};
 use super::kafka::{Batches, Fetched, GroupContext, GroupEvent, Names, Partition, group_config, producer_config};
 use super::readiness::{Gate, ReadyState};
 use crate::config;
-use crate::event::{Course, Decoder, HashKey, Timestamp, TopicId};
-use crate::route::{self, RouteHash, Source};
+use crate::event::{Course, HashKey, Timestamp, TopicId};
+use crate::route::{self, Source};
 use crate::telemetry::process::intake_turned;
 use crate::telemetry::{Telemetry, sources};
-use cache::Cache;
-use cycle::{Ack, Acks, Cycle, Cycles};
-use footing::{Footing, Step, note};
-use held::{FrameMax, Holdings, Spare};
-use reading::{FRAME_ITEMS_MAX, Reading, write};
-use whole::Whole;
+pub use cycle::Cycle;
+use cycle::{Ack, Acks, Cycles};
+pub use footing::Footing;
+use footing::note;
+pub use reader::{Arrived, FrameLane, Reader};
 
 /// Writes under way at most; then reading waits.
 const WRITES_MAX: usize = 256;
@@ -92,9 +95,12 @@ pub struct Plan {
     pub gate: Arc<Gate>,
 }
 
+/// A record's header; it may have no value.
+type Header<'b> = (&'b str, Option<&'b [u8]>);
+
 /// What a turn has read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Progress {
+pub enum Progress {
     Nothing,
     Read,
     /// A frame has reached its size.
@@ -119,48 +125,22 @@ pub fn run(plan: Plan, stop: &AtomicBool) -> Result<(), KafkaError> {
     Ok(())
 }
 
-/// A rule with its hash and its lane.
-struct Planned {
-    hash: RouteHash,
-    /// Its lane's place among all lanes.
-    lane: usize,
-    /// Its place among all routes.
-    hits: usize,
-}
-
-/// Where a lane's frames go.
-struct PlannedLane {
-    name: Box<str>,
-    ledger_partition: i32,
-}
-
 struct Member {
     plan: Plan,
-    rules: Vec<Vec<Planned>>,
-    lanes: Vec<PlannedLane>,
+    reader: Reader,
     consumer: Arc<BaseConsumer<GroupContext>>,
     batches: Batches<GroupContext>,
     producer: BaseProducer<Acks>,
-    decoder: Decoder,
-    cache: Cache,
-    whole: Whole,
-    scratch: String,
-    frame_max: FrameMax,
-    spare: Spare,
-    /// What is being read now.
-    cycle: Cycle,
     cycles: Cycles,
     /// A frame has reached its size.
     full: bool,
     sealed_at: Instant,
     committed_at: Instant,
     uncommitted: Cycle,
-    holdings: Holdings,
     /// Assigned, and Kafka has not yet said where to begin.
     waiting: Vec<Partition>,
     looked_at: Instant,
     forwarded_at: Instant,
-    buffer: Vec<u8>,
 }
 
 impl Member {
@@ -179,46 +159,22 @@ impl Member {
         let topics: Vec<&str> = plan.sources.iter().map(|source| &*source.topic).collect();
         consumer.subscribe(&topics)?;
         plan.gate.set(ReadyState::Starting("joining the intake group"));
-        let routes = route::names(&plan.sources);
-        plan.telemetry.name_routes(&routes);
-        let mut lanes: Vec<PlannedLane> = Vec::new();
-        for rule in plan.sources.iter().flat_map(|source| &source.rules) {
-            if !lanes.iter().any(|lane| lane.name == rule.lane) {
-                let ledger_partition = plan.lanes.get(&rule.lane).copied().unwrap_or(0);
-                lanes.push(PlannedLane { name: rule.lane.clone(), ledger_partition });
-            }
-        }
-        let planned = |source: &Source| {
-            let planned = |rule: &crate::route::Rule| Planned {
-                hash: rule.hash(&plan.hash_key),
-                lane: lanes.iter().position(|lane| lane.name == rule.lane).expect("it is among them"),
-                hits: routes.iter().position(|name| *name == rule.name).expect("its name is among them"),
-            };
-            source.rules.iter().map(planned).collect()
-        };
+        plan.telemetry.name_routes(&route::names(&plan.sources));
+        let letter_bytes_max = plan.kafka.topics.message_bytes_max;
+        let (sources, hash_key) = (Arc::clone(&plan.sources), plan.hash_key.clone());
         Ok(Self {
-            rules: plan.sources.iter().map(planned).collect(),
+            reader: Reader::new(sources, hash_key, &plan.intake, letter_bytes_max, &plan.lanes),
             batches: Batches::of(Arc::clone(&consumer))?,
             consumer,
             producer,
-            decoder: Decoder::new(plan.hash_key.clone()),
-            whole: Whole::default(),
-            scratch: String::new(),
-            cache: Cache::new(plan.intake.dedupe_horizon, plan.intake.dedupe_keys_max),
-            frame_max: FrameMax { bytes: plan.intake.frame_bytes_max, items: FRAME_ITEMS_MAX },
-            spare: Spare::default(),
-            cycle: Cycle::default(),
             cycles: Cycles::default(),
             full: false,
             sealed_at: clock::monotonic(),
             committed_at: clock::monotonic(),
             uncommitted: Cycle::default(),
-            holdings: Holdings::default(),
             waiting: Vec::new(),
             looked_at: clock::monotonic(),
             forwarded_at: clock::monotonic(),
-            lanes,
-            buffer: Vec::new(),
             plan,
         })
     }
@@ -228,7 +184,7 @@ impl Member {
         self.settle()?;
         self.poll_group();
         let under_way = self.cycles.unacknowledged();
-        if under_way >= WRITES_MAX || under_way > 0 && self.holdings.made_bytes() >= MADE_BYTES_MAX {
+        if under_way >= WRITES_MAX || under_way > 0 && self.reader.holdings.made_bytes() >= MADE_BYTES_MAX {
             thread::park_timeout(ACKNOWLEDGEMENT_PAUSE);
             return Ok(());
         }
@@ -257,9 +213,10 @@ impl Member {
         let batch = self.batches.read(wait);
         let (now, began) = (clock::now(), clock::monotonic());
         let mut progress = if batch.is_empty() { Progress::Nothing } else { Progress::Read };
+        let mut headers = Vec::new();
         for record in batch.records() {
             match record {
-                Ok(record) => progress = progress.max(self.take(now, &record)),
+                Ok(record) => progress = progress.max(self.take(now, record, &mut headers)),
                 Err(error) => self.could_not_read(error),
             }
         }
@@ -276,39 +233,34 @@ impl Member {
         let consumer = Arc::clone(&self.consumer);
         match consumer.poll(Duration::ZERO) {
             Some(Ok(record)) => {
-                self.take(clock::now(), &Fetched::polled(&record));
+                self.take(clock::now(), Fetched::polled(&record), &mut Vec::new());
             }
             Some(Err(error)) => self.could_not_read(error),
             None => {}
         }
     }
 
-    /// Takes a record, unless its partition is somebody else's by now or its offsets went back.
-    fn take(&mut self, now: Timestamp, record: &Fetched<'_>) -> Progress {
-        let Some(held) = self.holdings.find(record.topic(), record.partition()) else { return Progress::Read };
-        if held.went_back_to.is_some() {
-            return Progress::Read;
-        }
-        if held.footing.step(record.offset(), record.timestamp()) == Step::Back {
-            held.went_back_to = Some(record.offset());
-            return Progress::Read;
-        }
-        let reading = Reading {
-            plan: &self.plan,
-            rules: &self.rules,
-            producer: &self.producer,
-            decoder: &mut self.decoder,
-            cache: &mut self.cache,
-            whole: &mut self.whole,
-            scratch: &mut self.scratch,
-            held,
-            frame_max: self.frame_max,
-            spare: &mut self.spare,
-            cycle: &mut self.cycle,
-            number: self.cycles.next_number(),
-            progress: Progress::Read,
+    /// Takes a record; `headers` is used again and again.
+    fn take<'b>(&mut self, now: Timestamp, record: Fetched<'b>, headers: &mut Vec<Header<'b>>) -> Progress {
+        record.headers(headers);
+        let arrived = Arrived {
+            topic: record.topic(),
+            partition: record.partition(),
+            offset: record.offset(),
+            timestamp: record.timestamp(),
+            key: record.key(),
+            payload: record.payload(),
+            headers,
         };
-        reading.take(now, record)
+        let Self { reader, producer, cycles, plan, .. } = self;
+        reader.take(now, &arrived, &mut |letter| {
+            let mut base: BaseRecord<'_, [u8], [u8], Box<u64>> =
+                BaseRecord::with_opaque_to(&plan.names.dead_letters, Box::new(cycles.next_number()));
+            base = base.headers(letter.headers);
+            base.key = letter.key;
+            base.payload = letter.value.as_deref();
+            write(producer, base);
+        })
     }
 
     fn could_not_read(&self, error: KafkaError) {
@@ -326,29 +278,18 @@ impl Member {
     fn seal(&mut self) {
         self.sealed_at = clock::monotonic();
         self.full = false;
-        if !self.holdings.anything_is_read() {
-            return;
+        let Self { reader, producer, cycles, plan, .. } = self;
+        let number = cycles.next_number();
+        let sealed = reader.seal(&mut |lane, frame| {
+            let record = BaseRecord::with_opaque_to(&plan.names.ledger, Box::new(number))
+                .partition(lane.ledger_partition)
+                .key(&*lane.name)
+                .payload(frame);
+            write(producer, record);
+        });
+        if let Some(cycle) = sealed {
+            cycles.seal(cycle);
         }
-        let number = self.cycles.next_number();
-        for held in self.holdings.iter_mut() {
-            for (lane, mut frame) in held.take() {
-                let lane = &self.lanes[lane];
-                frame.seal(&lane.name, &held.partition.topic, held.partition.number, &mut self.buffer);
-                self.spare.put(frame);
-                let record = BaseRecord::with_opaque_to(&self.plan.names.ledger, Box::new(number))
-                    .partition(lane.ledger_partition)
-                    .key(&*lane.name)
-                    .payload(&self.buffer);
-                write(&self.producer, record);
-                self.cycle.writes += 1;
-                self.cycle.report.frames += 1;
-                self.cycle.report.frame_bytes += self.buffer.len() as u64;
-            }
-            if let Some(reached) = held.reached.take() {
-                self.cycle.reached.insert(held.partition.clone(), reached);
-            }
-        }
-        self.cycles.seal(std::mem::take(&mut self.cycle));
     }
 
     /// Takes acknowledgements in and commits what they complete.
@@ -378,7 +319,7 @@ impl Member {
         for (partition, offset) in &whole.reached {
             let added = offsets.add_partition_offset(&partition.topic, partition.number, Offset::Offset(*offset));
             added.unwrap_or_else(|error| tracing::warn!(%error, "an offset that can't be"));
-            let footing = self.holdings.footing(partition);
+            let footing = self.reader.holdings.footing(partition);
             if let Some(mut element) = offsets.find_partition(&partition.topic, partition.number) {
                 element.set_metadata(note(footing.id));
             }
@@ -410,7 +351,7 @@ impl Member {
     /// Reads assigned partitions from where they begin, or later, when Kafka says where that is.
     fn assign(&mut self, partitions: Vec<Partition>) {
         let sources = &self.plan.sources;
-        let began = starting::begin(&self.consumer, &self.batches, sources, &partitions, &mut self.holdings);
+        let began = starting::begin(&self.consumer, &self.batches, sources, &partitions, &mut self.reader.holdings);
         if let Err(error) = began {
             tracing::warn!(%error, "where source partitions begin is not known yet; trying again");
             self.plan.gate.set(ReadyState::Starting("reading committed offsets"));
@@ -433,7 +374,7 @@ impl Member {
             let waiting = std::mem::take(&mut self.waiting);
             return self.assign(waiting);
         }
-        match starting::outlived(&self.consumer, &self.holdings) {
+        match starting::outlived(&self.consumer, &self.reader.holdings) {
             Ok(outlived) if outlived.is_empty() => {}
             Ok(outlived) => self.begin_anew(&outlived),
             Err(error) => tracing::debug!(%error, "topic ids could not be looked up"),
@@ -445,7 +386,7 @@ impl Member {
             return;
         }
         self.forwarded_at = clock::monotonic();
-        for held in self.holdings.iter_mut() {
+        for held in self.reader.holdings.iter_mut() {
             if let Err(error) = self.batches.add(&held.partition) {
                 tracing::error!(%error, "a source partition is not read");
             }
@@ -453,7 +394,8 @@ impl Member {
     }
 
     fn begin_again_where_offsets_went_back(&mut self) {
-        let went_back = self.holdings.iter_mut().filter_map(|held| Some((held.partition.clone(), held.went_back_to?)));
+        let went_back =
+            self.reader.holdings.iter_mut().filter_map(|held| Some((held.partition.clone(), held.went_back_to?)));
         for (partition, offset) in went_back.collect::<Vec<_>>() {
             self.went_back(partition, offset);
         }
@@ -461,11 +403,11 @@ impl Member {
 
     /// Offsets went back. Either the topic is another one by now, or its broker has lost what it had.
     fn went_back(&mut self, partition: Partition, offset: i64) {
-        let outlived = starting::outlived(&self.consumer, &self.holdings).unwrap_or_default();
+        let outlived = starting::outlived(&self.consumer, &self.reader.holdings).unwrap_or_default();
         if outlived.iter().any(|(other, _)| *other == partition) {
             return self.begin_anew(&outlived);
         }
-        let footing = self.holdings.footing(&partition);
+        let footing = self.reader.holdings.footing(&partition);
         sources::offsets_went_back(&partition.topic, partition.number, footing.next.unwrap_or(0), offset);
         self.forget(std::slice::from_ref(&partition));
         let footing = Footing { course: Course::SetByOperator, next: None, ..footing };
@@ -494,16 +436,15 @@ impl Member {
         if let Err(error) = starting::begin_again(&self.consumer, &self.batches, &partition, from) {
             tracing::error!(%error, topic = &*partition.topic, partition = partition.number, "could not begin again");
         }
-        let source = self.plan.sources.iter().position(|source| source.topic == partition.topic);
-        self.holdings.set(partition, footing, source);
+        self.reader.hold(partition, footing);
     }
 
     fn give_up(&mut self, partitions: &[Partition]) {
-        self.cache.clear();
+        self.reader.forget();
         self.cycles.forget(partitions);
         self.uncommitted.reached.retain(|partition, _| !partitions.contains(partition));
         self.waiting.retain(|partition| !partitions.contains(partition));
-        self.holdings.forget(partitions);
+        self.reader.holdings.forget(partitions);
         let mut list = TopicPartitionList::new();
         for partition in partitions {
             list.add_partition(&partition.topic, partition.number);
@@ -538,5 +479,22 @@ impl Member {
             self.producer.context().take();
         }
         self.consumer.context().assignments.close();
+    }
+}
+
+/// Hands a record to the producer; a full queue waits. What can't be handed over fails like what can't be written, so that
+/// its cycle is never committed.
+fn write<K, P>(producer: &BaseProducer<Acks>, record: BaseRecord<'_, K, P, Box<u64>>)
+where
+    K: ToBytes + ?Sized,
+    P: ToBytes + ?Sized,
+{
+    let mut record = record;
+    while let Err((error, back)) = producer.send(record) {
+        if error != KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull) {
+            return producer.context().fail(error);
+        }
+        producer.poll(Duration::from_millis(10));
+        record = back;
     }
 }

@@ -3,88 +3,143 @@
 //! A record is taken or refused as a whole, except that events which no route wants make a dead letter of a record whose
 //! other events go their way. That letter names the events it is about, and a replay of it is a replay of those alone.
 
-use std::time::Duration;
+use std::sync::Arc;
 
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::ToBytes;
-use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
-
-use super::cache::{Cache, Sent};
-use super::cycle::{Acks, Cycle};
-use super::dead_letter::{Failure, letter};
+use super::Progress;
+use super::cache::{Cache, Claim, Sent};
+use super::cycle::Cycle;
+use super::dead_letter::{Failure, Letter, letter};
 use super::held::{FrameMax, Held, Spare};
-use super::whole::{Part, Whole};
-use super::{Plan, Planned, Progress};
-use crate::event::{Coverage, Decoder, Event, Record, Timestamp};
+use super::reader::{Arrived, Planned};
+use super::verbatim::{Heard, Verbatim, stamp};
+use super::whole::{Part, Whole, home};
+use crate::event::{Coverage, Decoder, Event, Fingerprint, HashKey, Observation, Position, Record, Timestamp};
 use crate::lane::Outcome;
 use crate::route::{Seen, Source};
-use crate::shell::kafka::Fetched;
 use crate::shell::letters::{Events, Replaying};
 
 /// Observations in one frame at most.
 pub(super) const FRAME_ITEMS_MAX: u32 = 20_000;
 
+/// What it takes to read a record, whichever partition it is of.
+pub(super) struct Tools {
+    pub(super) sources: Arc<[Source]>,
+    /// By source.
+    pub(super) rules: Vec<Vec<Planned>>,
+    pub(super) hash_key: HashKey,
+    pub(super) decoder: Decoder,
+    pub(super) cache: Cache,
+    pub(super) verbatim: Verbatim,
+    pub(super) whole: Whole,
+    /// Used again and again for what has to be put together of an event that is news.
+    pub(super) scratch: String,
+    pub(super) frame_max: FrameMax,
+    pub(super) spare: Spare,
+    /// The longest value that the dead-letters topic takes.
+    pub(super) letter_bytes_max: usize,
+    /// What is being read now.
+    pub(super) cycle: Cycle,
+}
+
 /// One record on its way into its frames.
 pub(super) struct Reading<'m> {
-    pub(super) plan: &'m Plan,
-    pub(super) rules: &'m [Vec<Planned>],
-    pub(super) producer: &'m BaseProducer<Acks>,
-    pub(super) decoder: &'m mut Decoder,
-    pub(super) cache: &'m mut Cache,
-    pub(super) whole: &'m mut Whole,
-    /// Used again and again for what has to be put together of an event that is news.
-    pub(super) scratch: &'m mut String,
+    pub(super) tools: &'m mut Tools,
     pub(super) held: &'m mut Held,
-    pub(super) frame_max: FrameMax,
-    pub(super) spare: &'m mut Spare,
-    pub(super) cycle: &'m mut Cycle,
-    pub(super) number: u64,
     pub(super) progress: Progress,
 }
 
+/// Did this record come to what it came to a moment ago?
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Again {
+    /// It did, and is in its frames.
+    Told,
+    Unknown,
+}
+
 impl Reading<'_> {
-    pub(super) fn take(mut self, now: Timestamp, record: &Fetched<'_>) -> Progress {
-        self.cycle.report.records += 1;
-        let headers = record.headers();
+    pub(super) fn take(
+        mut self,
+        now: Timestamp,
+        record: &Arrived<'_>,
+        letters: &mut dyn FnMut(Letter<'_>),
+    ) -> Progress {
+        self.tools.cycle.report.records += 1;
         let place = self.held.source;
-        let outcome = place.map(|place| self.decode(now, place, record, &headers));
-        self.held.reached = Some(record.offset() + 1);
+        let outcome = place.map(|place| self.read(now, place, record));
+        self.held.reached = Some(record.offset + 1);
         match outcome {
             Some(Ok(())) => {}
             Some(Err(refused)) => {
-                let format = place.map_or("", |place| self.plan.sources[place].format.as_str());
-                self.refuse(now, record, &headers, format, &refused);
+                let format = place.map_or("", |place| self.tools.sources[place].format.as_str());
+                self.refuse(now, record, format, &refused, letters);
             }
             None => {
                 let refused = Refused::whole("no_source", "no source reads this topic");
-                self.refuse(now, record, &headers, "", &refused);
+                self.refuse(now, record, "", &refused, letters);
             }
         }
         self.progress
     }
 
-    fn decode(
-        &mut self,
-        now: Timestamp,
-        place: usize,
-        record: &Fetched<'_>,
-        headers: &[(&str, Option<&[u8]>)],
-    ) -> Result<(), Refused> {
-        let source = &self.plan.sources[place];
-        let bytes = record.payload().map_or(0, <[u8]>::len);
+    fn read(&mut self, now: Timestamp, place: usize, record: &Arrived<'_>) -> Result<(), Refused> {
+        let source = &self.tools.sources[place];
+        let bytes = record.payload.map_or(0, <[u8]>::len);
         if bytes > source.record_bytes_max {
             let error = format!("{bytes} bytes; {} takes at most {}", source.name, source.record_bytes_max);
             return Err(Refused::whole("too_large", &error));
         }
+        let stamp = match record.payload {
+            Some(payload) if !Replaying::is_named_in(record.headers) => {
+                Some(stamp(&self.tools.hash_key, place, record.headers, payload))
+            }
+            Some(_) | None => None,
+        };
+        if stamp.map(|stamp| self.again(now, place, record, stamp)) == Some(Again::Told) {
+            return Ok(());
+        }
+        self.decode(now, place, record)?;
+        if let Some(stamp) = stamp {
+            self.tools.verbatim.keep(now, stamp);
+        }
+        Ok(())
+    }
+
+    /// Counts a record that has just been decoded, and was nothing but repeats, as decoding it again would.
+    fn again(&mut self, now: Timestamp, place: usize, record: &Arrived<'_>, stamp: Fingerprint) -> Again {
+        let Tools { sources, rules, cache, verbatim, frame_max, spare, cycle, .. } = &mut *self.tools;
+        let Some(known) = verbatim.find(stamp) else { return Again::Unknown };
+        if cache.judge_all(now, known.claims) == Sent::New {
+            return Again::Unknown;
+        }
+        for told in known.told {
+            let rule = told.rule as usize;
+            let planned = &rules[place][rule];
+            let frame = self.held.frame(planned.lane, *frame_max, spare);
+            let position = Position { offset: record.offset, index: told.index };
+            frame.drop_hashed(told.home, &sources[place].rules[rule].name, known.conversation(told), position);
+            if frame_max.is_reached_by(frame) {
+                self.progress = Progress::Full;
+            }
+            cycle.report.hits.add(planned.hits);
+        }
+        cycle.report.consumed += known.told.len() as u64;
+        Again::Told
+    }
+
+    fn decode(&mut self, now: Timestamp, place: usize, record: &Arrived<'_>) -> Result<(), Refused> {
+        let Self { tools, held, progress } = &mut *self;
+        let frame_max = tools.frame_max;
+        let Tools { sources, rules, hash_key, decoder, cache, verbatim, whole, scratch, spare, cycle, .. } =
+            &mut **tools;
+        let (source, rules) = (&sources[place], &rules[place]);
         let headers: Vec<(&str, &[u8])> =
-            headers.iter().map(|(name, value)| (*name, value.unwrap_or_default())).collect();
+            record.headers.iter().map(|(name, value)| (*name, value.unwrap_or_default())).collect();
         let replaying = Replaying::of(&headers);
-        self.cycle.report.replayed += u64::from(replaying.is_some());
+        cycle.report.replayed += u64::from(replaying.is_some());
         let seen = seen(now, source, record, replaying.as_ref());
-        let raw = Record { payload: record.payload(), headers: &headers };
-        let Self { plan, rules, decoder, cache, whole, scratch, held, frame_max, spare, cycle, progress, .. } =
-            &mut *self;
+        let raw = Record { payload: record.payload, headers: &headers };
         whole.begin();
+        let heard = verbatim.hear();
         let replaying = replaying.as_ref();
         let is_meant = |event: &Event<'_>| replaying.is_none_or(|replaying| replaying.events.holds(event.index));
         let (mut observed, mut left_out) = (0, 0);
@@ -98,10 +153,11 @@ impl Reading<'_> {
                 }
                 let mut copy = 0;
                 for rule in source.route(event) {
-                    let (frame_max, progress) = (*frame_max, &mut *progress);
-                    let framing = Framing { plan, cache, whole, scratch, held, frame_max, spare, progress, replaying };
-                    framing.add(now, source, rule, &rules[place][rule], event, Seen { copy, ..seen });
-                    hits.add(rules[place][rule].hits);
+                    let (key, heard, progress) = (&*hash_key, &mut *heard, &mut *progress);
+                    let framing =
+                        Framing { key, cache, heard, whole, scratch, held, frame_max, spare, progress, replaying };
+                    framing.add(now, source, rule, &rules[rule], event, Seen { copy, ..seen });
+                    hits.add(rules[rule].hits);
                     copy += 1;
                 }
                 observed += u64::from(copy);
@@ -111,36 +167,41 @@ impl Reading<'_> {
                 }
             })
             .map_err(|refusal| Refused::whole(refusal.reason(), &refusal.to_string()))?;
-        self.snapshots(now, place, source);
-        let events = events as u64;
+        self.snapshots(now, place);
+        let (events, report) = (events as u64, &mut self.tools.cycle.report);
         // An event that several routes take is news once for each of them.
-        self.cycle.report.consumed += observed + left_out;
+        report.consumed += observed + left_out;
         if left_out > 0 {
-            self.cycle.report.settle(Outcome::Suppressed, "not_replayed", left_out);
+            report.settle(Outcome::Suppressed, "not_replayed", left_out);
         }
         if events == 0 {
-            self.cycle.report.consumed += 1;
-            self.cycle.report.settle(Outcome::Suppressed, "empty", 1);
+            report.consumed += 1;
+            report.settle(Outcome::Suppressed, "empty", 1);
         }
         if unrouted > 0 {
-            let error = format!("{unrouted} of {events} events match no route of {}", source.name);
+            let name = &self.tools.sources[place].name;
+            let error = format!("{unrouted} of {events} events match no route of {name}");
             return Err(Refused { reason: "no_route", error: error.into(), count: unrouted, events: unrouted_events });
         }
         Ok(())
     }
 
     /// Where a record covers its conversation, and it is another set than a moment ago, its lanes are told the set.
-    fn snapshots(&mut self, now: Timestamp, place: usize, source: &Source) {
-        for part in self.whole.parts().filter(Part::is_bounded) {
-            let rule = &source.rules[part.rule];
-            let key = part.key(&self.plan.hash_key, &rule.name);
-            if self.cache.note_whole(now, key, part.content()) == Sent::Repeat {
+    fn snapshots(&mut self, now: Timestamp, place: usize) {
+        let Tools { sources, rules, cache, verbatim, whole, frame_max, .. } = &mut *self.tools;
+        let heard = verbatim.heard();
+        for part in whole.parts().filter(Part::is_bounded) {
+            let rule = &sources[place].rules[part.rule];
+            let claim = Claim::of_whole(part.home, part.content());
+            if cache.note(now, claim) == Sent::Repeat {
+                heard.repeat_whole(claim);
                 continue;
             }
-            let frame = self.held.last_frame(self.rules[place][part.rule].lane);
+            heard.news();
+            let frame = self.held.last_frame(rules[place][part.rule].lane);
             let frame = frame.expect("its observations went there just now");
             frame.snapshot(&part.snapshot(&rule.name));
-            if self.frame_max.is_reached_by(frame) {
+            if frame_max.is_reached_by(frame) {
                 self.progress = Progress::Full;
             }
         }
@@ -149,36 +210,32 @@ impl Reading<'_> {
     fn refuse(
         &mut self,
         now: Timestamp,
-        record: &Fetched<'_>,
-        headers: &[(&str, Option<&[u8]>)],
+        record: &Arrived<'_>,
         format: &'static str,
         refused: &Refused,
+        letters: &mut dyn FnMut(Letter<'_>),
     ) {
         let failure = Failure { reason: refused.reason, error: &refused.error, format, events: &refused.events, now };
-        let letter = letter(record, headers, &failure, self.plan.kafka.topics.message_bytes_max);
-        let mut base: BaseRecord<'_, [u8], [u8], Box<u64>> =
-            BaseRecord::with_opaque_to(&self.plan.names.dead_letters, Box::new(self.number)).headers(letter.headers);
-        base.key = letter.key;
-        base.payload = letter.value.as_deref();
-        write(self.producer, base);
-        self.cycle.writes += 1;
-        self.cycle.report.consumed += refused.count;
-        self.cycle.report.settle(Outcome::DeadLettered, refused.reason, refused.count);
+        let Tools { letter_bytes_max, cycle, .. } = &mut *self.tools;
+        letters(letter(record, &failure, *letter_bytes_max));
+        cycle.writes += 1;
+        cycle.report.consumed += refused.count;
+        cycle.report.settle(Outcome::DeadLettered, refused.reason, refused.count);
         tracing::debug!(
             reason = refused.reason,
-            topic = record.topic(),
-            partition = record.partition(),
-            offset = record.offset(),
+            topic = record.topic,
+            partition = record.partition,
+            offset = record.offset,
             "a record became a dead letter"
         );
     }
 }
 
 /// What the record says of its time. A replay keeps its first one, and is never too old: somebody has asked for it.
-fn seen(now: Timestamp, source: &Source, record: &Fetched<'_>, replaying: Option<&Replaying>) -> Seen {
-    let own = record.timestamp().map_or(now, Timestamp::from_signed_millis);
+fn seen(now: Timestamp, source: &Source, record: &Arrived<'_>, replaying: Option<&Replaying>) -> Seen {
+    let own = record.timestamp.map_or(now, Timestamp::from_signed_millis);
     let at = replaying.and_then(|replaying| replaying.at).unwrap_or(own);
-    Seen { offset: record.offset(), at, old: replaying.is_none() && now.since(at) > source.max_age, copy: 0 }
+    Seen { offset: record.offset, at, old: replaying.is_none() && now.since(at) > source.max_age, copy: 0 }
 }
 
 /// Why a record becomes a dead letter, which of its events are meant, and how many those count as.
@@ -198,8 +255,9 @@ impl Refused {
 
 /// One event on its way into its frame.
 struct Framing<'m> {
-    plan: &'m Plan,
+    key: &'m HashKey,
     cache: &'m mut Cache,
+    heard: &'m mut Heard,
     whole: &'m mut Whole,
     scratch: &'m mut String,
     held: &'m mut Held,
@@ -213,40 +271,30 @@ impl Framing<'_> {
     fn add(self, now: Timestamp, source: &Source, place: usize, planned: &Planned, event: &Event<'_>, seen: Seen) {
         let rule = &source.rules[place];
         let mut observation = rule.sight(planned.hash, event, seen);
+        let home = home(self.key, &rule.name, &observation.conversation);
         match self.replaying {
-            Some(replaying) => observation.identity = replaying.identity(&self.plan.hash_key, observation.identity),
+            Some(replaying) => observation.identity = replaying.identity(self.key, observation.identity),
             // What is replayed says how things were, not how they are.
-            None if event.coverage == Coverage::Whole => self.whole.add(place, &observation),
+            None if event.coverage == Coverage::Whole => self.whole.add(place, home, &observation),
             None => {}
         }
         let frame = self.held.frame(planned.lane, self.frame_max, self.spare);
-        match self.cache.note(now, &observation) {
+        let claim = Claim::of(&observation);
+        match self.cache.note(now, claim) {
             Sent::New => {
+                self.heard.news();
                 observation.facts = event.facts();
                 rule.furnish(event, self.scratch, &mut observation);
                 frame.push(&observation);
             }
-            Sent::Repeat => frame.drop_duplicate(&rule.name, &observation.conversation, observation.position),
+            Sent::Repeat => {
+                self.heard.repeat(place, home, &observation, claim);
+                let Observation { position, conversation, .. } = &observation;
+                frame.drop_hashed(home.as_u128() as u64, &rule.name, conversation, *position);
+            }
         }
         if self.frame_max.is_reached_by(frame) {
             *self.progress = Progress::Full;
         }
-    }
-}
-
-/// Hands a record to the producer; a full queue waits. What can't be handed over fails like what can't be written, so that
-/// its cycle is never committed.
-pub(super) fn write<K, P>(producer: &BaseProducer<Acks>, record: BaseRecord<'_, K, P, Box<u64>>)
-where
-    K: ToBytes + ?Sized,
-    P: ToBytes + ?Sized,
-{
-    let mut record = record;
-    while let Err((error, back)) = producer.send(record) {
-        if error != KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull) {
-            return producer.context().fail(error);
-        }
-        producer.poll(Duration::from_millis(10));
-        record = back;
     }
 }

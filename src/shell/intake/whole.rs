@@ -14,18 +14,33 @@ use crate::event::{Fingerprint, HashKey, Observation, Position, Snapshot, Timest
 pub struct Whole {
     conversation: String,
     at: Timestamp,
-    listed: Vec<(usize, Fingerprint, Position)>,
+    listed: Vec<Listed>,
     /// The same without rules and positions, in the order of `listed` once that is sorted.
     entities: Vec<Fingerprint>,
+}
+
+#[derive(Clone, Copy)]
+struct Listed {
+    rule: usize,
+    entity: Fingerprint,
+    position: Position,
+    home: Fingerprint,
 }
 
 /// What one rule has taken of a whole conversation.
 pub struct Part<'w> {
     pub rule: usize,
+    /// Stands for the conversation within its route.
+    pub home: Fingerprint,
     pub conversation: &'w str,
     at: Timestamp,
     last: Position,
     entities: &'w [Fingerprint],
+}
+
+/// Stands for a conversation within its route.
+pub fn home(key: &HashKey, route: &str, conversation: &str) -> Fingerprint {
+    key.fingerprint(&[b"home", route.as_bytes(), conversation.as_bytes()])
 }
 
 impl Whole {
@@ -35,25 +50,26 @@ impl Whole {
     }
 
     /// Adds an observation of a record that covers its conversation; all of them share one.
-    pub fn add(&mut self, rule: usize, observation: &Observation<'_>) {
+    pub fn add(&mut self, rule: usize, home: Fingerprint, observation: &Observation<'_>) {
         if self.listed.is_empty() {
             self.conversation.clear();
             self.conversation.push_str(&observation.conversation);
             self.at = observation.at;
         }
-        self.listed.push((rule, observation.entity, observation.position));
+        self.listed.push(Listed { rule, entity: observation.entity, position: observation.position, home });
     }
 
     /// What each rule has taken.
     pub fn parts(&mut self) -> impl Iterator<Item = Part<'_>> {
-        self.listed.sort_unstable_by_key(|(rule, _, position)| (*rule, *position));
+        self.listed.sort_unstable_by_key(|listed| (listed.rule, listed.position));
         self.entities.clear();
-        self.entities.extend(self.listed.iter().map(|(_, entity, _)| *entity));
+        self.entities.extend(self.listed.iter().map(|listed| listed.entity));
         let (conversation, at, mut left) = (self.conversation.as_str(), self.at, self.entities.as_slice());
-        self.listed.chunk_by(|(a, ..), (b, ..)| a == b).map(move |listed| {
+        self.listed.chunk_by(|a, b| a.rule == b.rule).map(move |listed| {
             let (entities, behind) = left.split_at(listed.len());
             left = behind;
-            Part { rule: listed[0].0, conversation, at, last: listed[listed.len() - 1].2, entities }
+            let Listed { rule, home, .. } = listed[0];
+            Part { rule, home, conversation, at, last: listed[listed.len() - 1].position, entities }
         })
     }
 }
@@ -67,11 +83,6 @@ impl Part<'_> {
     pub fn content(&self) -> u128 {
         let sum = |sum: u128, entity: &Fingerprint| sum.wrapping_add(entity.as_u128());
         self.entities.iter().fold(self.entities.len() as u128, sum)
-    }
-
-    /// Names the conversation within its route.
-    pub fn key(&self, key: &HashKey, route: &str) -> Fingerprint {
-        key.fingerprint(&[b"whole", route.as_bytes(), self.conversation.as_bytes()])
     }
 
     pub const fn snapshot<'p>(&'p self, route: &'p str) -> Snapshot<'p> {
@@ -89,6 +100,8 @@ impl Part<'_> {
 mod tests {
     use super::*;
     use crate::event::{Facts, State, Urgency};
+
+    const HOME: Fingerprint = Fingerprint::from_u128(1);
 
     fn observation(index: u32, entity: u128) -> Observation<'static> {
         Observation {
@@ -110,7 +123,7 @@ mod tests {
         let mut whole = Whole::default();
         whole.begin();
         for (index, (rule, entity)) in (0..).zip(listed) {
-            whole.add(*rule, &observation(index, *entity));
+            whole.add(*rule, HOME, &observation(index, *entity));
         }
         whole.parts().map(|part| (part.rule, part.content())).collect()
     }
@@ -126,7 +139,7 @@ mod tests {
     fn every_rule_has_its_own_part_with_the_position_of_its_last() {
         let mut whole = Whole::default();
         for (index, (rule, entity)) in (0..).zip([(1, 5), (0, 6), (1, 7)]) {
-            whole.add(rule, &observation(index, entity));
+            whole.add(rule, HOME, &observation(index, entity));
         }
         let parts: Vec<_> = whole.parts().collect();
         let snapshots = parts.iter().map(|part| part.snapshot("r"));

@@ -42,6 +42,11 @@ impl Replaying {
         })
     }
 
+    /// Whether headers may make a record a replay: without the nonce's name among them, [`Self::of`] says that it is none.
+    pub fn is_named_in(headers: &[(&str, Option<&[u8]>)]) -> bool {
+        headers.iter().any(|(name, _)| *name == REPLAY_NONCE)
+    }
+
     /// Its headers, for a record that is written back; `letter` is for people.
     pub fn headers(&self, letter: &str) -> Vec<(&'static str, String)> {
         let millis = |at: Timestamp| at.as_millis().to_string();

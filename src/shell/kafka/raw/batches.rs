@@ -169,15 +169,16 @@ impl<'b> Fetched<'b> {
         (kind != raw::rd_kafka_timestamp_type_t::RD_KAFKA_TIMESTAMP_NOT_AVAILABLE).then_some(millis)
     }
 
-    /// Its headers in order, but for those whose names are not UTF-8. Without any, allocates nothing.
-    pub fn headers(&self) -> Vec<(&'b str, Option<&'b [u8]>)> {
-        let (mut list, mut headers) = (ptr::null_mut(), Vec::new());
+    /// Puts its headers there in order, but for those whose names are not UTF-8; what stood there goes.
+    pub fn headers(&self, headers: &mut Vec<(&'b str, Option<&'b [u8]>)>) {
+        headers.clear();
+        let mut list = ptr::null_mut();
         // SAFETY: the message lives; its headers, their names (ending in NUL) and values belong to it. librdkafka says no when
         // there are none, or no more.
         unsafe {
             let none = raw::rd_kafka_message_headers(self.message, &raw mut list);
             if none != RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR {
-                return headers;
+                return;
             }
             for place in 0.. {
                 let (mut name, mut value, mut length): (*const c_char, *const c_void, usize) =
@@ -191,7 +192,6 @@ impl<'b> Fetched<'b> {
                 }
             }
         }
-        headers
     }
 }
 

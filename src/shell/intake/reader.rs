@@ -1,0 +1,171 @@
+//! What an intake thread does between Kafka and Kafka: source records in, frames and dead letters out.
+//!
+//! It knows which partitions are ours and how far each is read, and keeps what is being read now: one cycle, until it is
+//! sealed. It asks nobody and writes nothing; whoever drives it (`Member`, or a bench from memory) brings the records and
+//! the time, and takes the frames away.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::Progress;
+use super::cache::Cache;
+use super::cycle::Cycle;
+use super::dead_letter::Letter;
+use super::footing::{Footing, Step};
+use super::held::{FrameMax, Holdings, Spare};
+use super::reading::{FRAME_ITEMS_MAX, Reading, Tools};
+use super::verbatim::Verbatim;
+use super::whole::Whole;
+use crate::config;
+use crate::event::{Decoder, HashKey, Timestamp};
+use crate::route::{self, RouteHash, Rule, Source};
+use crate::shell::kafka::Partition;
+
+/// One source record, borrowed.
+#[derive(Clone, Copy, Debug)]
+pub struct Arrived<'r> {
+    pub topic: &'r str,
+    pub partition: i32,
+    pub offset: i64,
+    /// Milliseconds since the epoch, if it says so.
+    pub timestamp: Option<i64>,
+    pub key: Option<&'r [u8]>,
+    /// None is a tombstone.
+    pub payload: Option<&'r [u8]>,
+    /// In order; a header may have no value.
+    pub headers: &'r [(&'r str, Option<&'r [u8]>)],
+}
+
+/// A rule with its hash and its lane.
+pub(super) struct Planned {
+    pub(super) hash: RouteHash,
+    /// Its lane's place among all lanes.
+    pub(super) lane: usize,
+    /// Its place among all routes.
+    pub(super) hits: usize,
+}
+
+/// Where a lane's frames go.
+pub struct FrameLane {
+    pub name: Box<str>,
+    pub ledger_partition: i32,
+}
+
+/// Reads records of many partitions into frames.
+pub struct Reader {
+    tools: Tools,
+    lanes: Vec<FrameLane>,
+    pub(super) holdings: Holdings,
+    buffer: Vec<u8>,
+}
+
+impl Reader {
+    /// `lanes` has the ledger partition of each lane; a letter's value has at most `letter_bytes_max`.
+    pub fn new(
+        sources: Arc<[Source]>,
+        hash_key: HashKey,
+        intake: &config::Intake,
+        letter_bytes_max: usize,
+        lanes: &BTreeMap<Box<str>, i32>,
+    ) -> Self {
+        let lanes = frame_lanes(&sources, lanes);
+        let (horizon, keys_max) = (intake.dedupe_horizon, intake.dedupe_keys_max);
+        let tools = Tools {
+            rules: planned(&sources, &hash_key, &lanes),
+            decoder: Decoder::new(hash_key.clone()),
+            hash_key,
+            cache: Cache::new(horizon, keys_max),
+            verbatim: Verbatim::new(horizon, keys_max),
+            whole: Whole::default(),
+            scratch: String::new(),
+            frame_max: FrameMax { bytes: intake.frame_bytes_max, items: FRAME_ITEMS_MAX },
+            spare: Spare::default(),
+            letter_bytes_max,
+            cycle: Cycle::default(),
+            sources,
+        };
+        Self { tools, lanes, holdings: Holdings::default(), buffer: Vec::new() }
+    }
+
+    /// Takes a partition over, to be read from wherever its records begin.
+    pub fn hold(&mut self, partition: Partition, footing: Footing) {
+        let source = self.tools.sources.iter().position(|source| source.topic == partition.topic);
+        self.holdings.set(partition, footing, source);
+    }
+
+    /// Takes a record, unless its partition is somebody else's by now or its offsets went back.
+    pub fn take(&mut self, now: Timestamp, record: &Arrived<'_>, letters: &mut dyn FnMut(Letter<'_>)) -> Progress {
+        let Some(held) = self.holdings.find(record.topic, record.partition) else { return Progress::Read };
+        if held.went_back_to.is_some() {
+            return Progress::Read;
+        }
+        if held.footing.step(record.offset, record.timestamp) == Step::Back {
+            held.went_back_to = Some(record.offset);
+            return Progress::Read;
+        }
+        Reading { tools: &mut self.tools, held, progress: Progress::Read }.take(now, record, letters)
+    }
+
+    /// Seals all frames, and with them the cycle that is being read. None: nothing was read.
+    pub fn seal(&mut self, write: &mut dyn FnMut(&FrameLane, &[u8])) -> Option<Cycle> {
+        if !self.holdings.anything_is_read() {
+            return None;
+        }
+        let mut cycle = std::mem::take(&mut self.tools.cycle);
+        for held in self.holdings.iter_mut() {
+            for (lane, mut frame) in held.take() {
+                let lane = &self.lanes[lane];
+                frame.seal(&lane.name, &held.partition.topic, held.partition.number, &mut self.buffer);
+                self.tools.spare.put(frame);
+                write(lane, &self.buffer);
+                cycle.writes += 1;
+                cycle.report.frames += 1;
+                cycle.report.frame_bytes += self.buffer.len() as u64;
+            }
+            if let Some(reached) = held.reached.take() {
+                cycle.reached.insert(held.partition.clone(), reached);
+            }
+        }
+        Some(cycle)
+    }
+
+    /// Forgets what was read a moment ago: partitions have gone to somebody else.
+    pub(super) fn forget(&mut self) {
+        self.tools.cache.clear();
+        self.tools.verbatim.clear();
+    }
+}
+
+#[cfg(test)]
+impl Reader {
+    /// Forgets how records were decoded, and nothing else.
+    pub(super) fn forget_records(&mut self) {
+        self.tools.verbatim.clear();
+    }
+
+    pub(super) fn knows_record(&self, stamp: crate::event::Fingerprint) -> bool {
+        self.tools.verbatim.find(stamp).is_some()
+    }
+}
+
+/// Every lane that a rule names, once.
+fn frame_lanes(sources: &[Source], partitions: &BTreeMap<Box<str>, i32>) -> Vec<FrameLane> {
+    let mut lanes: Vec<FrameLane> = Vec::new();
+    for rule in sources.iter().flat_map(|source| &source.rules) {
+        if !lanes.iter().any(|lane| lane.name == rule.lane) {
+            let ledger_partition = partitions.get(&rule.lane).copied().unwrap_or(0);
+            lanes.push(FrameLane { name: rule.lane.clone(), ledger_partition });
+        }
+    }
+    lanes
+}
+
+fn planned(sources: &[Source], key: &HashKey, lanes: &[FrameLane]) -> Vec<Vec<Planned>> {
+    let routes = route::names(sources);
+    let planned = |rule: &Rule| Planned {
+        hash: rule.hash(key),
+        lane: lanes.iter().position(|lane| lane.name == rule.lane).expect("it is among them"),
+        hits: routes.iter().position(|name| *name == rule.name).expect("its name is among them"),
+    };
+    sources.iter().map(|source| source.rules.iter().map(planned).collect()).collect()
+}

@@ -1,0 +1,447 @@
+//! What decoding a record came to, by its bytes: who sends the same bytes again spares us the parser.
+//!
+//! Most of a storm is the very same body again. A record whose decoding was nothing but repeats is remembered under a keyed
+//! 128-bit hash of its source, its headers and its payload: which rules took which events of it, into which conversation, and
+//! what that claims. When the same bytes come again and the cache still calls every one of these claims a repeat, they are
+//! counted as decoding would have counted them. The cache stays the only judge of what is a repeat, so what is remembered here
+//! may be old, or missing, but it is never wrong: decoding the same bytes for the same source comes to the same.
+//!
+//! Two records that share a hash would be taken for one another, and news would be lost. Payloads are strangers' words, so the
+//! hash has a secret key, and is as strong as the one that identities rest on.
+//!
+//! Limits: nothing is remembered of a record that is news, replayed, refused, or left out in part, nor of one that comes to more
+//! than [`TOLD_MAX`] observations; numbers and horizon are the cache's, names have [`NAMES_BYTES_MAX`] a generation.
+
+use std::collections::HashMap;
+use std::hash::BuildHasherDefault;
+use std::time::Duration;
+
+use super::cache::Claim;
+use super::generations::{Generation, Generations, Room};
+use crate::event::{Fingerprint, HashKey, Observation, Timestamp};
+use crate::lane::AlreadyHashed;
+
+/// Observations of one record that are remembered at most.
+const TOLD_MAX: usize = 16;
+
+/// Names of conversations in a generation; then the next one begins.
+const NAMES_BYTES_MAX: usize = 4 << 20;
+
+/// One observation that a record comes to, each time that it is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Told {
+    /// The rule's place in its source.
+    pub rule: u32,
+    /// Its place in the record.
+    pub index: u32,
+    /// A keyed hash of its route and conversation.
+    pub home: u64,
+    /// Where its conversation's name stands.
+    name: (u32, u32),
+}
+
+/// What is known of the records of a moment ago.
+pub struct Verbatim {
+    generations: Generations<Remembered>,
+    heard: Heard,
+}
+
+/// What one record comes to.
+#[derive(Clone, Copy)]
+pub struct Known<'v> {
+    pub told: &'v [Told],
+    /// What all of them claim, and the whole conversations.
+    pub claims: &'v [Claim],
+    names: &'v str,
+}
+
+/// What the record being decoded comes to, as far as it is known. Kept from record to record for its buffers.
+#[derive(Default)]
+pub struct Heard {
+    worth: Worth,
+    told: Vec<Told>,
+    claims: Vec<Claim>,
+    names: String,
+}
+
+/// Is it worth remembering?
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Worth {
+    #[default]
+    Repeats,
+    /// It holds news, or too much.
+    Nothing,
+}
+
+struct Remembered {
+    by_bytes: HashMap<u128, Span, BuildHasherDefault<AlreadyHashed>>,
+    told: Vec<Told>,
+    claims: Vec<Claim>,
+    names: String,
+    claims_max: usize,
+}
+
+/// What belongs to one record.
+#[derive(Clone, Copy)]
+struct Span {
+    told: u32,
+    claims: u32,
+    told_count: u16,
+    claims_count: u16,
+}
+
+impl Known<'_> {
+    pub fn conversation(&self, told: &Told) -> &str {
+        &self.names[told.name.0 as usize..told.name.1 as usize]
+    }
+}
+
+impl Verbatim {
+    pub fn new(horizon: Duration, keys_max: usize) -> Self {
+        let generation = || Remembered::of((keys_max / 2).max(1));
+        Self { generations: Generations::new(horizon, [generation(), generation()]), heard: Heard::default() }
+    }
+
+    /// What the record with this hash came to, if that is known.
+    pub fn find(&self, bytes: Fingerprint) -> Option<Known<'_>> {
+        let Generations { current, previous, .. } = &self.generations;
+        current.find(bytes).or_else(|| previous.find(bytes))
+    }
+
+    /// Forgets the record before, and hears what the next one comes to.
+    pub fn hear(&mut self) -> &mut Heard {
+        let Heard { worth, told, claims, names } = &mut self.heard;
+        *worth = Worth::Repeats;
+        told.clear();
+        claims.clear();
+        names.clear();
+        &mut self.heard
+    }
+
+    /// The record that is being heard.
+    pub const fn heard(&mut self) -> &mut Heard {
+        &mut self.heard
+    }
+
+    /// Remembers what was heard of the record with this hash, if it is worth it.
+    pub fn keep(&mut self, now: Timestamp, bytes: Fingerprint) {
+        if self.heard.worth == Worth::Repeats && !self.heard.told.is_empty() {
+            self.generations.turn(now);
+            self.generations.current.keep(bytes, &self.heard);
+        }
+    }
+
+    pub fn clear(&mut self) {
+        self.generations.clear();
+    }
+}
+
+impl Heard {
+    /// Something of it is news.
+    pub const fn news(&mut self) {
+        self.worth = Worth::Nothing;
+    }
+
+    /// A rule took one of its events, and that was a repeat.
+    pub fn repeat(&mut self, rule: usize, home: Fingerprint, observation: &Observation<'_>, claim: Claim) {
+        if self.told.len() >= TOLD_MAX {
+            self.worth = Worth::Nothing;
+        }
+        if self.worth == Worth::Nothing {
+            return;
+        }
+        let name = self.name(&observation.conversation);
+        let (rule, index, home) = (number(rule), observation.position.index, home.as_u128() as u64);
+        self.told.push(Told { rule, index, home, name });
+        self.claims.push(claim);
+    }
+
+    /// A whole conversation that reports what it has just reported.
+    pub fn repeat_whole(&mut self, claim: Claim) {
+        self.claims.push(claim);
+    }
+
+    /// All events of most records share one conversation.
+    fn name(&mut self, conversation: &str) -> (u32, u32) {
+        if let Some(Told { name, .. }) = self.told.last()
+            && self.names[name.0 as usize..name.1 as usize] == *conversation
+        {
+            return *name;
+        }
+        let begin = number(self.names.len());
+        self.names.push_str(conversation);
+        (begin, number(self.names.len()))
+    }
+}
+
+impl Remembered {
+    fn of(claims_max: usize) -> Self {
+        let (told, claims, names) = (Vec::new(), Vec::new(), String::new());
+        Self { by_bytes: HashMap::default(), told, claims, names, claims_max }
+    }
+
+    fn find(&self, bytes: Fingerprint) -> Option<Known<'_>> {
+        let span = self.by_bytes.get(&bytes.as_u128())?;
+        let (told, claims) = (span.told as usize, span.claims as usize);
+        Some(Known {
+            told: &self.told[told..told + usize::from(span.told_count)],
+            claims: &self.claims[claims..claims + usize::from(span.claims_count)],
+            names: &self.names,
+        })
+    }
+
+    fn keep(&mut self, bytes: Fingerprint, heard: &Heard) {
+        let Heard { told, claims, names, .. } = heard;
+        let span = Span {
+            told: number(self.told.len()),
+            claims: number(self.claims.len()),
+            told_count: told.len() as u16,
+            claims_count: claims.len() as u16,
+        };
+        if self.by_bytes.contains_key(&bytes.as_u128()) {
+            return;
+        }
+        self.by_bytes.insert(bytes.as_u128(), span);
+        let base = number(self.names.len());
+        self.told.extend(told.iter().map(|told| Told { name: (base + told.name.0, base + told.name.1), ..*told }));
+        self.claims.extend_from_slice(claims);
+        self.names.push_str(names);
+    }
+}
+
+impl Generation for Remembered {
+    fn room(&self) -> Room {
+        let full = self.claims.len() >= self.claims_max || self.names.len() >= NAMES_BYTES_MAX;
+        if full { Room::Full } else { Room::Left }
+    }
+
+    fn forget(&mut self) {
+        self.by_bytes.clear();
+        self.told.clear();
+        self.claims.clear();
+        self.names.clear();
+    }
+}
+
+/// The hash of a record's bytes, as the source at this place gets them.
+pub fn stamp(key: &HashKey, source: usize, headers: &[(&str, Option<&[u8]>)], payload: &[u8]) -> Fingerprint {
+    let mut hasher = key.hasher();
+    hasher.part(b"verbatim");
+    hasher.part(&source.to_le_bytes());
+    for (name, value) in headers {
+        hasher.part(name.as_bytes());
+        hasher.part(value.unwrap_or_default());
+    }
+    hasher.part(payload);
+    hasher.finish()
+}
+
+/// A place in a bounded buffer.
+fn number(place: usize) -> u32 {
+    u32::try_from(place).expect("generations are far smaller")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
+    use super::super::reader::{Arrived, Reader};
+    use super::super::{Footing, Progress};
+    use super::*;
+    use crate::config::{Config, Environment};
+    use crate::shell::kafka::Partition;
+    use crate::telemetry::IntakeReport;
+
+    const KEY: HashKey = HashKey::new([7; 16]);
+    const TOPICS: [&str; 2] = ["one", "two"];
+
+    /// Two sources; one of them has routes of which several take the same event, and some take none.
+    const CONFIG: &str = r#"
+[kafka]
+bootstrap = "nowhere:9092"
+[missive]
+insecure_inline_token = "none"
+[intake]
+frame_bytes_max = "16KiB"
+[channels.ops]
+account = "11111111-2222-4333-8444-555555555555"
+type = "text"
+[sources.one]
+topic = "one"
+format = "alertmanager"
+channel = "ops"
+[sources.two]
+topic = "two"
+format = "alertmanager"
+[[sources.two.routes]]
+name = "critical"
+channel = "ops"
+match = { severity = "critical" }
+continue = true
+[[sources.two.routes]]
+name = "payments"
+channel = "ops"
+match = { team = "pay" }
+"#;
+
+    fn reader() -> Reader {
+        let loaded = Config::parse(CONFIG, std::path::Path::new("test.toml"), &Environment::default());
+        let mut config = loaded.unwrap_or_else(|error| panic!("{error}")).config;
+        config.intake.frame_bytes_max = 2_000;
+        config.intake.dedupe_keys_max = 40;
+        let mut reader = Reader::new(config.sources.into(), KEY, &config.intake, 1 << 20, &BTreeMap::new());
+        for topic in TOPICS {
+            reader.hold(Partition { topic: topic.into(), number: 0 }, Footing::default());
+        }
+        reader
+    }
+
+    /// A body of some alerts; what is drawn from is small, so that most come again, in all orders.
+    fn body() -> impl Strategy<Value = String> {
+        let alert = (0..3_u8, any::<bool>(), 0..2_u8, 0..3_u8).prop_map(|(alert, firing, since, who)| {
+            let status = if firing { "firing" } else { "resolved" };
+            let labels = ["", r#","severity":"critical""#, r#","severity":"critical","team":"pay""#][usize::from(who)];
+            format!(
+                r#"{{"status":"{status}","labels":{{"alertname":"a{alert}"{labels}}},"startsAt":"2026-11-22T03:1{since}:00Z","fingerprint":"{alert}"}}"#
+            )
+        });
+        let alerts = prop_oneof![8 => vec(alert.clone(), 1..3), 1 => vec(alert, 15..20), 1 => Just(Vec::new())];
+        (0..2_u8, 0..2_u8, alerts, 0..20_u8).prop_map(|(group, cut_off, alerts, whole)| {
+            let alerts = alerts.join(",");
+            let end = if whole == 0 { "" } else { "}" };
+            format!(r#"{{"groupKey":"g{group}","truncatedAlerts":{cut_off},"alerts":[{alerts}]{end}"#)
+        })
+    }
+
+    #[derive(Clone, Debug)]
+    struct Step {
+        body: prop::sample::Index,
+        topic: prop::sample::Index,
+        headers: prop::sample::Index,
+        after_ms: u64,
+        seal: bool,
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        let after_ms = prop_oneof![6 => 0..50_u64, 2 => 0..6_000_u64, 1 => 9_000..30_000_u64];
+        (any::<prop::sample::Index>(), any::<prop::sample::Index>(), any::<prop::sample::Index>(), after_ms, 0..12_u8)
+            .prop_map(|(body, topic, headers, after_ms, seal)| Step { body, topic, headers, after_ms, seal: seal == 0 })
+    }
+
+    type Headers = &'static [(&'static str, Option<&'static [u8]>)];
+    const HEADERS: [Headers; 6] = [
+        &[],
+        &[],
+        &[],
+        &[("a", Some(b"1"))],
+        &[("a", None)],
+        &[("missived-replay-nonce", Some(b"0123456789abcdef0123456789abcdef"))],
+    ];
+
+    /// What came of one step.
+    #[derive(Debug, PartialEq)]
+    struct Came {
+        progress: Progress,
+        letters: Vec<Option<Vec<u8>>>,
+        frames: Vec<Vec<u8>>,
+        report: Option<IntakeReport>,
+    }
+
+    fn play(reader: &mut Reader, now: Timestamp, record: &Arrived<'_>, seal: bool) -> Came {
+        let (mut letters, mut frames) = (Vec::new(), Vec::new());
+        let progress = reader.take(now, record, &mut |letter| letters.push(letter.value));
+        let sealed = if seal { reader.seal(&mut |_, frame| frames.push(frame.to_vec())) } else { None };
+        Came { progress, letters, frames, report: sealed.map(|cycle| cycle.report) }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(150))]
+        #[test]
+        fn what_comes_of_records_is_the_same_with_and_without_a_memory(
+            bodies in vec(body(), 1..8),
+            steps in vec(step(), 1..150),
+        ) {
+            let (mut with, mut without) = (reader(), reader());
+            let mut now = Timestamp::from_millis(1_795_317_120_000);
+            for (offset, step) in (0..).zip(&steps) {
+                now = Timestamp::from_millis(now.as_millis() + step.after_ms);
+                let record = Arrived {
+                    topic: TOPICS[step.topic.index(TOPICS.len())],
+                    partition: 0,
+                    offset,
+                    timestamp: Some(1_795_317_120_000),
+                    key: None,
+                    payload: Some(step.body.get(&bodies).as_bytes()),
+                    headers: HEADERS[step.headers.index(HEADERS.len())],
+                };
+                let seal = step.seal || offset as usize + 1 == steps.len();
+                let remembered = play(&mut with, now, &record, seal);
+                without.forget_records();
+                prop_assert_eq!(remembered, play(&mut without, now, &record, seal));
+            }
+        }
+    }
+
+    #[test]
+    fn a_record_is_remembered_when_it_was_a_repeat_and_told_apart_by_all_that_decoding_sees() {
+        let mut reader = reader();
+        let now = Timestamp::from_millis(1_795_317_120_000);
+        let payload = br#"{"groupKey":"g","alerts":[{"status":"firing","labels":{"alertname":"a"}}]}"#;
+        let one = Arrived {
+            topic: TOPICS[0],
+            partition: 0,
+            offset: 0,
+            timestamp: None,
+            key: None,
+            payload: Some(payload),
+            headers: &[],
+        };
+        let known = |reader: &Reader, source, headers: Headers, payload| {
+            reader.knows_record(stamp(&KEY, source, headers, payload))
+        };
+        play(&mut reader, now, &one, false);
+        assert!(!known(&reader, 0, &[], payload), "the first is news");
+        play(&mut reader, now, &Arrived { offset: 1, ..one }, false);
+        assert!(known(&reader, 0, &[], payload), "the second is a repeat");
+        for (sentence, source, headers, payload) in [
+            ("another source", 1, HEADERS[0], &payload[..]),
+            ("another header", 0, HEADERS[3], payload),
+            ("another payload", 0, HEADERS[0], &payload[1..]),
+        ] {
+            assert!(!known(&reader, source, headers, payload), "{sentence}");
+        }
+        reader.forget();
+        assert!(!known(&reader, 0, &[], payload), "forgotten on request");
+    }
+
+    #[test]
+    fn it_is_bounded_by_the_numbers_of_claims_and_by_the_names() {
+        let mut verbatim = Verbatim::new(Duration::from_secs(1_000), 10);
+        let claim = Claim::of_whole(Fingerprint::from_u128(1), 1);
+        let long = "x".repeat(500);
+        for number in 0..20_000 {
+            let heard = verbatim.hear();
+            heard.told.push(Told { rule: 0, index: 0, home: 0, name: (0, 500) });
+            heard.names.push_str(&long);
+            heard.claims.push(claim);
+            verbatim.keep(Timestamp::EPOCH, Fingerprint::from_u128(number));
+            let Generations { current, previous, .. } = &verbatim.generations;
+            assert!(current.claims.len() <= 5 && previous.claims.len() <= 5);
+        }
+        let mut verbatim = Verbatim::new(Duration::from_secs(1_000), 1_000_000);
+        for number in 0..20_000 {
+            let heard = verbatim.hear();
+            heard.told.push(Told { rule: 0, index: 0, home: 0, name: (0, 500) });
+            heard.names.push_str(&long);
+            verbatim.keep(Timestamp::EPOCH, Fingerprint::from_u128(number));
+            assert!(verbatim.generations.current.names.len() < NAMES_BYTES_MAX + 501);
+        }
+        assert!(
+            verbatim.find(Fingerprint::from_u128(0)).is_none()
+                && verbatim.find(Fingerprint::from_u128(19_999)).is_some()
+        );
+    }
+}
