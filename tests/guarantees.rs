@@ -2,7 +2,8 @@
 //!
 //! Each trial plays a seeded workload with many repeats (`workload`), disturbs whatever it is about, and has the stand-in's
 //! ledger compared with the generator's books (`audit`). Each prints one line. `MISSIVED_KILLS` says how often the kill test
-//! kills (30), `MISSIVED_SEED` draws another workload, `MISSIVED_SOAK` lets the soak last longer (`1h`).
+//! kills (30), `MISSIVED_SEED` draws another workload, `MISSIVED_SOAK` lets the soak last longer (`1h`),
+//! `MISSIVED_AWAY` Missive's absence (`2h`).
 
 #[path = "guarantees/audit.rs"]
 mod audit;

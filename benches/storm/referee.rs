@@ -214,7 +214,7 @@ pub fn read(text: &str) -> Said {
     let headlines = usize::from(is_headline(text));
     let lines: Vec<&str> =
         text.lines().skip(headlines).filter(|line| line.starts_with(['🔴', '🟠', '🔵', '🟢'])).collect();
-    let more = text.lines().find_map(|line| line.strip_prefix("and ")?.strip_suffix(" more").map(number));
+    let more = text.lines().find_map(|line| Some(number(line.strip_prefix("and ")?.split_once(" more")?.0)));
     let named = lines.iter().filter_map(|line| alert_in(line)).collect();
     let listed = u32::try_from(lines.len()).expect("few lines");
     Said { events: listed + more.unwrap_or(0), critical: critical_in(text), named }

@@ -140,18 +140,21 @@ impl Lane {
         }
         let Some(conversation) = self.conversations.get_mut(&id.conversation) else { return };
         let Some(delivery) = conversation.in_flight.take() else { return };
-        let opened = u64::from(conversation.told != Told::Opened);
+        let opened = conversation.told != Told::Opened;
         conversation.told = Told::Opened;
         conversation.last_sent = Some(now);
         if conversation_id.is_some() {
             conversation.missive_id = conversation_id;
         }
         self.tally.messages += 1;
-        self.tally.conversations_opened += opened;
+        self.tally.conversations_opened += u64::from(opened);
         self.tally.roll_ups += u64::from(conversation.is_rollup());
         conversation.closed = false;
         self.books.told(delivery.reason);
         self.books.settle(Outcome::Delivered, delivery.reason, delivery.covers);
+        if opened {
+            self.opened_apart(id.conversation);
+        }
         let InFlight { sequence, reason, covers, .. } = delivery;
         self.decided_for(id.conversation, |_| What::Told { sequence, reason, covers }, effects);
     }

@@ -42,6 +42,14 @@ impl News {
         }
     }
 
+    /// Nothing fires any more, as far as it goes.
+    const fn is_over(self) -> bool {
+        match self {
+            Self::Resolved | Self::Gone => true,
+            Self::Firing | Self::Changed | Self::Said | Self::Flapping => false,
+        }
+    }
+
     const fn replaces_the_last(self) -> bool {
         match self {
             Self::Firing | Self::Resolved | Self::Gone | Self::Flapping => true,
@@ -118,17 +126,17 @@ pub struct Counts {
 
 impl Counts {
     fn add(&mut self, news: News, urgency: Urgency) {
-        let (of_its_kind, is_over) = match news {
-            News::Firing => (&mut self.firing, false),
-            News::Resolved => (&mut self.resolved, true),
-            News::Changed => (&mut self.changed, false),
-            News::Said => (&mut self.said, false),
-            News::Gone => (&mut self.gone, true),
-            News::Flapping => (&mut self.flapping, false),
+        let of_its_kind = match news {
+            News::Firing => &mut self.firing,
+            News::Resolved => &mut self.resolved,
+            News::Changed => &mut self.changed,
+            News::Said => &mut self.said,
+            News::Gone => &mut self.gone,
+            News::Flapping => &mut self.flapping,
         };
         *of_its_kind = of_its_kind.saturating_add(1);
         let of_its_urgency = &mut self.by_urgency[urgency as usize];
-        *of_its_urgency = of_its_urgency.saturating_add(u32::from(!is_over));
+        *of_its_urgency = of_its_urgency.saturating_add(u32::from(!news.is_over()));
     }
 
     fn merge(&mut self, other: Self) {
@@ -242,6 +250,12 @@ impl Digest {
     pub fn unnamed(&self) -> u32 {
         let named = u32::try_from(self.worst.len() + self.newest.len()).unwrap_or(u32::MAX);
         self.counts.total().saturating_sub(named)
+    }
+
+    /// Of these, critical ones that are not over.
+    pub fn unnamed_critical(&self) -> u32 {
+        let named = self.lines().filter(|line| line.urgency == Urgency::Critical && !line.news.is_over()).count();
+        self.counts.critical().saturating_sub(u32::try_from(named).unwrap_or(u32::MAX))
     }
 
     fn note(&mut self, now: Timestamp, at: Timestamp, news: News, urgency: Urgency) {

@@ -8,6 +8,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use super::apart::Apart;
 use super::conversation::Conversation;
 use super::enclosed::Files;
 use super::release::routing_key;
@@ -101,7 +102,15 @@ impl Lane {
                 let telling = self.telling_of(conversation).unwrap_or_default();
                 let digest = &conversation.digest;
                 let said: Vec<_> = conversation.words.iter().cloned().collect();
-                let scene = Scene { now: self.now, conversation, digest, said: &said, owed: None, channel };
+                let scene = Scene {
+                    now: self.now,
+                    conversation,
+                    digest,
+                    said: &said,
+                    owed: None,
+                    channel,
+                    apart: &Apart::default(),
+                };
                 let told = telling.tell(&scene, &mut Files::default());
                 (told.subject.into(), told.body.into())
             }

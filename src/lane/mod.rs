@@ -12,11 +12,12 @@
 //! Layout: `marks` (what was folded), `conversation` and `member` (what is known, what is news), `unsaid` (news that nobody
 //! said), `heart` (news that nothing comes), `fallback` (what goes elsewhere when Missive refuses us), `returned` (what an operator sends back), `digest` (what is untold), `schedule` (who is next), `waiting` (who waits
 //! longest, and for what), `decisions` (what was decided, for whoever asks why),
-//! `storm` (what is told together), `enclosed` (what goes along), `answers` (what an answer does), `state` (records in the state topic, `before` in
+//! `storm` (what is told together), `apart` (and what is not), `enclosed` (what goes along), `answers` (what an answer does), `state` (records in the state topic, `before` in
 //! the version before), `words` and `page` (how it reads), `telling`, `scene` and
 //! `templates` (how a route says it).
 
 mod answers;
+mod apart;
 mod before;
 pub mod books;
 mod conversation;
@@ -59,6 +60,7 @@ pub use state::{StateError, StateKey};
 use crate::event::frame::{Lesson, Returned};
 use crate::event::{Fingerprint, Frame, HashKey, Position, Timestamp};
 use crate::missive::{Addressed, Answer};
+use apart::Company;
 use conversation::Conversation;
 use decisions::Decision;
 use dedupe::{ChunkKey, Dedupe};
@@ -261,6 +263,7 @@ pub struct Lane {
     schedule: Schedule,
     marks: Marks,
     openings: HashMap<Box<str>, Openings>,
+    companies: HashMap<Box<str>, Company>,
     breakers: HashMap<Box<str>, Breaker>,
     blocked: Blocked,
     halt: Halt,
@@ -283,6 +286,7 @@ impl Lane {
             schedule: Schedule::default(),
             marks: Marks::default(),
             openings: HashMap::new(),
+            companies: HashMap::new(),
             breakers: HashMap::new(),
             blocked: Blocked::No,
             halt: Halt::default(),

@@ -45,6 +45,14 @@ impl Page {
         self.0.push(Part::Line(line.into()));
     }
 
+    /// Remarks, in one line; none without any.
+    pub fn notes(&mut self, notes: impl IntoIterator<Item = String>) {
+        let notes: Vec<_> = notes.into_iter().collect();
+        if !notes.is_empty() {
+            self.line(notes.join(" · "));
+        }
+    }
+
     pub fn rows(&mut self, rows: impl IntoIterator<Item = Row>) {
         self.0.push(Part::Rows(rows.into_iter().collect()));
     }

@@ -327,6 +327,7 @@ impl Lane {
         let telling = self.telling_of(conversation).unwrap_or_default();
         let reference = self.reference(id, conversation);
         let routing_key = routing_key(id, conversation);
+        let apart = self.apart(id);
         let Some(conversation) = self.conversations.get_mut(&id) else { return };
         let mut digest = std::mem::take(&mut conversation.digest);
         let mut files = std::mem::take(&mut digest.files);
@@ -335,7 +336,7 @@ impl Lane {
         conversation.stale_told |= owed == Some(Owed::Stale);
         let reason = reason(conversation, &digest, owed);
         let urgency = digest.worst_urgency.or(conversation.members.worst_firing()).unwrap_or(Urgency::Normal);
-        let scene = Scene { now, conversation, digest: &digest, said: &said, owed, channel: &channel };
+        let scene = Scene { now, conversation, digest: &digest, said: &said, owed, channel: &channel, apart: &apart };
         let told = telling.tell(&scene, &mut files);
         if said.is_empty() {
             conversation.firing_told = conversation.firing();

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use minijinja::Value;
 
+use super::apart::Apart;
 use super::conversation::{Conversation, Owed, Said, Subject};
 use super::digest::{Counts, Digest, Line, News};
 use super::telling::Told;
@@ -51,6 +52,7 @@ pub(super) struct Scene<'a> {
     pub said: &'a [Said],
     pub owed: Option<Owed>,
     pub channel: &'a Channel,
+    pub apart: &'a Apart,
 }
 
 impl Scene<'_> {

@@ -134,6 +134,7 @@ impl Lane {
         let pending = self.conversations.values().map(|conversation| u64::from(conversation.pending())).sum();
         self.books = Books::restored(pending);
         self.listen();
+        self.gather_companies();
         let mut ids: Vec<_> = self.conversations.keys().copied().collect();
         ids.sort_unstable();
         let mut quiet = Timestamp::EPOCH;

@@ -107,10 +107,14 @@ impl Lane {
         let rollup_id = self.roll_up_id(&channel);
         let round = self.conversations.get(&rollup_id).map_or(0, |rollup| rollup.sequence) + 1;
         let conversation = self.conversations.get_mut(&id).expect("looked up above");
-        digest.conversations = u32::from(conversation.rolled_into != round);
+        let is_first = conversation.rolled_into != round;
+        digest.conversations = u32::from(is_first);
         conversation.rolled_into = round;
         conversation.firing_told = conversation.firing();
         effects.dirty.insert(StateKey::Conversation(id));
+        if is_first {
+            self.told_here(&channel, id);
+        }
         let lines_max = self.policy.bounds.digest_lines_max;
         self.rollup_mut(&channel).absorb_digest(digest, lines_max);
         self.decided_for(id, |lane| What::RolledUp { into: lane.key_of(rollup_id), covers }, effects);

@@ -110,7 +110,7 @@ impl Telling {
         let (conversation, zone) = (scene.conversation, &scene.channel.time_zone);
         let words = match scene.owed {
             Some(owed) => say_again(conversation, owed, scene.digest.repeats, zone),
-            None => say(scene.now, conversation, scene.digest, scene.said, zone),
+            None => say(scene),
         };
         let all = if scene.said.is_empty() { String::new() } else { words.page.text() };
         let told = self.plainly(words, scene);

@@ -7,11 +7,16 @@ use std::time::Duration;
 
 use jiff::tz::TimeZone;
 
+use super::apart::{Apart, Number};
 use super::conversation::{Conversation, Owed, Said};
 use super::digest::{Digest, Line, News};
 use super::page::{Link, Page, Row};
+use super::scene::Scene;
 use crate::event::{Kind, Timestamp, Urgency};
 use crate::missive::Colour;
+
+/// A shorter wait is none.
+const WORTH_SAYING: Duration = Duration::from_secs(30);
 
 /// The words of one message.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,18 +29,20 @@ pub struct Words {
     pub close: bool,
 }
 
-/// Says what `digest` holds of `conversation`.
-pub fn say(now: Timestamp, conversation: &Conversation, digest: &Digest, words: &[Said], zone: &TimeZone) -> Words {
-    if !words.is_empty() {
-        return thread(conversation, words);
+/// Says the news of a scene.
+pub fn say(scene: &Scene<'_>) -> Words {
+    let Scene { now, conversation, digest, said, .. } = *scene;
+    let zone = &scene.channel.time_zone;
+    if !said.is_empty() {
+        return thread(conversation, said);
     }
     if conversation.is_rollup() {
-        return roll_up(digest, zone);
+        return roll_up(digest, scene.apart, zone);
     }
     match conversation.kind() {
         Kind::Alert => alert(now, conversation, digest, zone),
         Kind::Record => record(now, conversation, digest, zone),
-        Kind::Thread => thread(conversation, words),
+        Kind::Thread => thread(conversation, said),
     }
 }
 
@@ -69,7 +76,9 @@ fn alert(now: Timestamp, conversation: &Conversation, digest: &Digest, zone: &Ti
         Some(line) => row(line).alone(),
         None => headline(conversation, digest, firing, worst),
     });
+    // of those that fired before, people know since when
     if firing > 0
+        && (only.is_some() || conversation.firing_told == 0)
         && let Some(first) = digest.first
     {
         let since = only.map_or(first, |line| line.since);
@@ -147,7 +156,7 @@ fn thread(conversation: &Conversation, words: &[Said]) -> Words {
     Words { sender, subject: title, page, colour: None, close: false }
 }
 
-fn roll_up(digest: &Digest, zone: &TimeZone) -> Words {
+fn roll_up(digest: &Digest, apart: &Apart, zone: &TimeZone) -> Words {
     let counts = &digest.counts;
     let mut page = Page::of(format!(
         "⚠️ Storm: {} in {}, {}",
@@ -168,26 +177,63 @@ fn roll_up(digest: &Digest, zone: &TimeZone) -> Words {
         none if none.is_empty() => told,
         severities => format!("{told}; {severities}"),
     });
+    if apart.own.all + apart.only_here.all > 0 {
+        page.line(who_is_where(apart));
+    }
+    if !apart.largest.is_empty() {
+        let named = apart.largest.iter().map(|(title, firing)| format!("{} ({} firing)", clean(title), count(*firing)));
+        page.line(format!("Largest: {}", named.collect::<Vec<_>>().join(", ")));
+    }
     listed(&mut page, digest);
-    uncounted(&mut page, digest);
+    page.notes(uncounted(digest));
     page.line("Replies reach nobody.");
     let colour = if counts.critical() > 0 { Colour::Danger } else { Colour::Warning };
     Words { subject: "Storm".to_owned(), sender: "missived".to_owned(), page, colour: Some(colour), close: false }
 }
 
+/// Who has a conversation of its own, and who is told only here; how many of them are critical, as far as that is known.
+fn who_is_where(apart: &Apart) -> String {
+    let Apart { own, only_here, .. } = apart;
+    let critical = |number: &Number| match number.critical {
+        Some(critical @ 1..) => format!(" ({} critical)", count(critical)),
+        Some(0) | None => String::new(),
+    };
+    let here = format!("{} only here{}", count(only_here.all), critical(only_here));
+    let own_critical = match (own.critical, only_here.critical) {
+        (Some(all @ 2..), Some(0)) => format!(" (all {} critical)", count(all)),
+        _ => critical(own),
+    };
+    match own.all {
+        0 => format!("All {here}"),
+        1 => format!("1 has its own conversation{own_critical}; {here}"),
+        all => format!("{} have own conversations{own_critical}; {here}", count(all)),
+    }
+}
+
+/// The worst and the newest, and how many more there are.
 fn listed(page: &mut Page, digest: &Digest) {
-    page.rows(digest.lines().map(row));
+    if digest.worst.is_empty() || digest.newest.is_empty() {
+        page.rows(digest.lines().map(row));
+    } else {
+        page.line("Worst:");
+        page.rows(digest.worst.iter().map(row));
+        page.line("Newest:");
+        page.rows(digest.newest.iter().map(row));
+    }
+    let critical = match digest.unnamed_critical() {
+        0 => String::new(),
+        critical => format!(", {} of them critical", count(critical)),
+    };
     if digest.unnamed() > 0 {
-        page.line(format!("and {} more", count(digest.unnamed())));
+        page.line(format!("and {} more{critical}", count(digest.unnamed())));
     }
 }
 
 fn trailer(page: &mut Page, now: Timestamp, digest: &Digest) {
-    uncounted(page, digest);
     let waited = digest.waiting_since.map_or(Duration::ZERO, |since| now.since(since));
-    if waited >= Duration::from_secs(30) {
-        page.line(format!("oldest line waited {} s", count(u32::try_from(waited.as_secs()).unwrap_or(u32::MAX))));
-    }
+    let waited = (waited >= WORTH_SAYING)
+        .then(|| format!("oldest line waited {} s", count(u32::try_from(waited.as_secs()).unwrap_or(u32::MAX))));
+    page.notes(uncounted(digest).into_iter().chain(waited));
 }
 
 /// How many of what is not over are how urgent, the worst first.
@@ -198,13 +244,10 @@ fn severities(digest: &Digest) -> String {
 }
 
 /// What is no news, as numbers.
-fn uncounted(page: &mut Page, digest: &Digest) {
-    if digest.repeats > 0 {
-        page.line(format!("{} not shown", of(digest.repeats, "repeat")));
-    }
-    if digest.flaps > 0 {
-        page.line(format!("{} while flapping not shown", of(digest.flaps, "change")));
-    }
+fn uncounted(digest: &Digest) -> Vec<String> {
+    let repeats = (digest.repeats > 0).then(|| format!("{} not shown", of(digest.repeats, "repeat")));
+    let flaps = (digest.flaps > 0).then(|| format!("{} while flapping not shown", of(digest.flaps, "change")));
+    repeats.into_iter().chain(flaps).collect()
 }
 
 fn links(line: &Line) -> [Link; 3] {
@@ -291,6 +334,7 @@ mod tests {
     use crate::lane::conversation::Subject;
     use crate::lane::member::Standing;
     use crate::lane::policy::Flap;
+    use crate::lane::release::tests_support::channel;
 
     const AT: Timestamp = Timestamp::from_millis(1_795_317_120_000);
 
@@ -348,7 +392,13 @@ mod tests {
     }
 
     fn said(conversation: &Conversation, digest: &Digest) -> Words {
-        say(AT, conversation, digest, &[], &TimeZone::get("Europe/Berlin").expect("bundled zones"))
+        said_of(conversation, digest, &Apart::default())
+    }
+
+    fn said_of(conversation: &Conversation, digest: &Digest, apart: &Apart) -> Words {
+        let mut channel = channel(1, 1, Duration::ZERO).channel;
+        channel.time_zone = TimeZone::get("Europe/Berlin").expect("bundled zones");
+        say(&Scene { now: AT, conversation, digest, said: &[], owed: None, channel: &channel, apart })
     }
 
     #[test]
@@ -372,7 +422,7 @@ mod tests {
         digest.repeats = 1_204;
         let body = said(&conversation, &digest).page.text();
         assert!(body.starts_with("🔴 1,300 firing (was 56): payments, +1,300 new, 1,300 critical\n"), "{body}");
-        assert!(body.contains("\nand 1,296 more\n1,204 repeats not shown"), "{body}");
+        assert!(body.contains("\nand 1,296 more, 1,296 of them critical\n1,204 repeats not shown"), "{body}");
         assert!(body.contains("\n1,300 critical · 04:12–04:12 CET\n"), "how urgent, and from when to when: {body}");
     }
 
@@ -407,17 +457,16 @@ mod tests {
         let mut digest = digest([line(1, News::Firing, Urgency::Critical)]);
         (digest.repeats, digest.flaps) = (1, 2);
         let body = said(&conversation(Kind::Alert), &digest).page.text();
-        assert!(body.ends_with("\n1 repeat not shown\n2 changes while flapping not shown"), "{body}");
+        assert!(body.ends_with("\n1 repeat not shown · 2 changes while flapping not shown"), "{body}");
     }
 
     #[test]
     fn peoples_words_are_verbatim_and_in_order() {
-        let zone = TimeZone::UTC;
         let said = [("Ann", "hello\nthere"), ("Bob", "hi")]
             .map(|(author, text)| Said { author: author.into(), text: text.into() });
-        let both = say(AT, &conversation(Kind::Thread), &Digest::default(), &said, &zone);
+        let both = thread(&conversation(Kind::Thread), &said);
         assert_eq!(both.page.text(), "Ann: hello\nthere\n\nBob: hi");
-        let one = say(AT, &conversation(Kind::Thread), &Digest::default(), &said[..1], &zone);
+        let one = thread(&conversation(Kind::Thread), &said[..1]);
         assert_eq!((&*one.page.text(), one.sender.as_str()), ("hello\nthere", "Ann"));
     }
 
@@ -426,9 +475,77 @@ mod tests {
         let rollup = Conversation::new(AT, Subject::RollUp { channel: "ops".into() }, "Storm");
         let mut digest = digest((1..=3_412).map(|entity| line(entity, News::Firing, Urgency::Normal)));
         digest.conversations = 700;
-        let body = said(&rollup, &digest).page.text();
+        let number = |all, critical| Number { all, critical };
+        let largest = vec![("disk <b>".into(), 1_200), ("net".into(), 2)];
+        let apart = Apart { own: number(9, Some(6)), only_here: number(697, Some(0)), largest };
+        let body = said_of(&rollup, &digest, &apart).page.text();
         assert!(body.starts_with("⚠️ Storm: 3,412 changes in 700 conversations, 04:12–04:12 CET\n"), "{body}");
+        let company = "\n9 have own conversations (all 6 critical); 697 only here\nLargest: disk <b> (1,200 firing), net (2 firing)\n";
+        assert!(body.contains(company), "{body}");
+        let listed: Vec<&str> = body.lines().filter(|line| line.ends_with(':')).collect();
+        assert_eq!(listed, ["Worst:", "Newest:"], "{body}");
         assert!(body.ends_with("\nand 3,408 more\nReplies reach nobody."), "{body}");
+    }
+
+    #[test]
+    fn who_has_a_conversation_and_who_has_not_is_said_as_far_as_it_is_known() {
+        let rows = [
+            ((0, Some(0)), (700, Some(0)), "All 700 only here"),
+            ((0, Some(0)), (700, Some(2)), "All 700 only here (2 critical)"),
+            ((1, Some(1)), (700, Some(0)), "1 has its own conversation (1 critical); 700 only here"),
+            ((9, Some(6)), (1_000, Some(0)), "9 have own conversations (all 6 critical); 1,000 only here"),
+            ((9, Some(6)), (700, Some(1)), "9 have own conversations (6 critical); 700 only here (1 critical)"),
+            ((9, Some(6)), (700, None), "9 have own conversations (6 critical); 700 only here"),
+            ((9, Some(0)), (0, Some(0)), "9 have own conversations; 0 only here"),
+        ];
+        for ((own, own_critical), (only, only_critical), said) in rows {
+            let (own, only_here) =
+                (Number { all: own, critical: own_critical }, Number { all: only, critical: only_critical });
+            assert_eq!(who_is_where(&Apart { own, only_here, largest: Vec::new() }), said);
+        }
+    }
+
+    /// What a page of the documentation shows in its blocks of text.
+    fn shown() -> Vec<&'static str> {
+        let page = include_str!("../../docs/words.md");
+        page.split("```text\n").skip(1).map(|rest| rest.split("\n```").next().unwrap_or_default()).collect()
+    }
+
+    fn pod(number: u128, news: News, urgency: Urgency) -> Line {
+        let title = format!("5xx ratio pod={number}").into();
+        Line { title, text: "12% of requests, limit 1%".into(), ..line(number, news, urgency) }
+    }
+
+    #[test]
+    fn the_documentation_shows_messages_as_they_come() {
+        let mut payments = conversation(Kind::Alert);
+        firing(&mut payments, 1..2);
+        let first = Line {
+            title: "5xx ratio".into(),
+            link: "https://prom.example.com/graph".into(),
+            runbook: "https://wiki.example.com/5xx".into(),
+            silence: "https://alerts.example.com/#/silences/new".into(),
+            ..pod(1, News::Firing, Urgency::Critical)
+        };
+        let first = said(&payments, &digest([first])).page.text();
+
+        firing(&mut payments, 2..213);
+        payments.firing_told = 56;
+        let urgency = |number| if number <= 4 { Urgency::Critical } else { Urgency::Normal };
+        let resolved = (1_000..1_031).map(|number| pod(number, News::Resolved, Urgency::Normal));
+        let news = resolved.chain((1..=187).map(|number| pod(number, News::Firing, urgency(number))));
+        let mut many = digest(news);
+        (many.repeats, many.waiting_since) = (1_204, Some(Timestamp::from_millis(AT.as_millis() - 41_000)));
+        let many = said(&payments, &many).page.text();
+
+        let rollup = Conversation::new(AT, Subject::RollUp { channel: "ops".into() }, "Storm");
+        let mut storm = digest((1..=3_412).map(|number| pod(number, News::Firing, Urgency::Normal)));
+        storm.conversations = 3_407;
+        let number = |all, critical| Number { all, critical: Some(critical) };
+        let largest = vec![("disk space".into(), 5), ("certificates".into(), 2)];
+        let apart = Apart { own: number(9, 6), only_here: number(3_403, 0), largest };
+        let storm = said_of(&rollup, &storm, &apart).page.text();
+        assert_eq!(shown(), [first, many, storm]);
     }
 
     #[test]

@@ -267,7 +267,7 @@ fn told_once(news: &BTreeSet<News>, messages: &[&Request], findings: &mut Findin
 }
 
 fn more(line: &str) -> Option<usize> {
-    let number = line.strip_prefix("and ")?.strip_suffix(" more")?;
+    let (number, _) = line.strip_prefix("and ")?.split_once(" more")?;
     number.replace(',', "").parse().ok()
 }
 

@@ -12,7 +12,7 @@ use crate::support::wait::eventually;
 use crate::workload::STREAMS;
 
 /// What the new config has and the old one has not: a whole lane, and a route of a lane that both have.
-const NEW: [&str; 7] = [
+pub const NEW: [&str; 7] = [
     "lanes.busy",
     "channels.deals",
     "channels.groups",

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::scene::Daemon;
-use crate::stage::{Budget, LANES, PATIENCE, Stage, number, run, say};
+use crate::stage::{Budget, LANES, PATIENCE, Stage, number, run, say, span};
 use crate::support::daemon::SOON;
 use crate::support::wait::{Deadline, moment, timed};
 use crate::workload::Random;
@@ -20,8 +20,7 @@ const PAUSE: Duration = Duration::from_secs(8);
 fn under_everything_at_once_it_keeps_its_promises_and_its_size() {
     let Some(stage) = Stage::new(Budget::Tenfold) else { return };
     let seed = number("MISSIVED_SEED", 1);
-    let span = std::env::var("MISSIVED_SOAK")
-        .map_or(SHORT, |text| humantime::parse_duration(&text).unwrap_or_else(|e| panic!("MISSIVED_SOAK={text}: {e}")));
+    let span = span("MISSIVED_SOAK", SHORT);
     let mut random = Random::new(seed);
     let (steady, restless) = (run(&stage.config("steady")), stage.config("restless"));
     let mut other = run(&restless);

@@ -232,6 +232,12 @@ pub fn number(name: &str, default: u64) -> u64 {
     std::env::var(name).map_or(default, parse)
 }
 
+/// A span from the environment.
+pub fn span(name: &str, default: Duration) -> Duration {
+    let parse = |text: String| humantime::parse_duration(&text).unwrap_or_else(|e| panic!("{name}={text}: {e}"));
+    std::env::var(name).map_or(default, parse)
+}
+
 /// A daemon that runs and is ready.
 pub fn run(config: &Config) -> Daemon {
     let daemon = Daemon::start(config.path());

@@ -7,6 +7,7 @@ use rdkafka::ClientConfig;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 
 use crate::hanging::{self, Hanging};
+use crate::mixed::NEW;
 use crate::scene::Daemon;
 use crate::stage::{Budget, PATIENCE, Stage, change, run, said};
 use crate::support::{kafka, kcat};
@@ -50,6 +51,34 @@ fn a_transaction_that_kafka_has_forgotten_is_closed_and_what_it_says_counts() {
     assert!(!daemon.process.has_line("the ledger can't be read on"), "what it says counts");
     assert!(last_position(&stage, busy) > position, "and everybody can see it");
     stage.tell("deals", change(0, 1));
+    daemon.stop();
+    a_new_lane_can_be_written_down_behind_one(broker.bootstrap());
+}
+
+/// Before any owner has its turn, whoever adds a lane must read what all have agreed on.
+fn a_new_lane_can_be_written_down_behind_one(bootstrap: &str) {
+    let stage = Stage::on(bootstrap, 1, Budget::Tenfold);
+    let daemon = run(&stage.without("before", &NEW));
+    stage.tell("talks", said("t0", "t-0-0"));
+    daemon.stop();
+    let state = format!("{}.state", stage.namespace);
+    let written = kcat::consume(&stage.kafka, &state);
+    hanging::leave(
+        &stage.kafka,
+        &Hanging {
+            transactional_id: &format!("{}.lane.0", stage.namespace),
+            topic: &state,
+            partition: 0,
+            key: "closing",
+            value: "",
+            timestamp_ms: written.last().expect("its state").timestamp_ms,
+        },
+    );
+
+    let daemon = run(&stage.config("after"));
+    daemon.process.wait_for_line("closing it for the new lanes", SOON);
+    stage.tell("talks", said("t0", "t-0-1"));
+    stage.tell("deals", change(0, 0));
     daemon.stop();
 }
 

@@ -10,6 +10,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::audit::{Books, News, Said};
+use crate::mixed::NEW;
 use crate::scene::Daemon;
 use crate::stage::{Budget, PATIENCE, Stage, change, run, said};
 use crate::support::daemon::SOON;
@@ -116,19 +117,7 @@ fn a_record_of_an_unknown_version_stops_its_partition_and_no_other() {
 fn an_installation_of_an_unknown_version_is_refused_and_left_as_it_is() {
     let Some(stage) = Stage::new(Budget::Tenfold) else { return };
     let state = format!("{}.state", stage.namespace);
-    run(&stage.without(
-        "one",
-        &[
-            "lanes.busy",
-            "channels.deals",
-            "channels.groups",
-            "channels.storm",
-            "sources.deals",
-            "sources.groups",
-            "sources.storm",
-        ],
-    ))
-    .stop();
+    run(&stage.without("one", &NEW)).stop();
     let written = String::from_utf8(kcat::latest(&stage.kafka, &state, 0)["installation"].clone()).expect("JSON");
     let later = written.replace("\"version\":1", "\"version\":2,\"more\":true");
     assert_ne!(later, written);

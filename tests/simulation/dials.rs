@@ -216,7 +216,8 @@ impl Dials {
             (&mut self.other_spell_s, &mut self.other_spell_begins_s, &mut self.other_spell_kind),
         ] {
             if random.chance(500) {
-                *length = random.spread(5, 1_200);
+                let longest = if random.chance(50) { 14_400 } else { 1_200 };
+                *length = random.spread(5, longest);
                 *begins = random.between(0, self.span_s);
                 *kind = random.between(0, 6);
             }

@@ -100,7 +100,7 @@ pub fn named(line: &str) -> Option<u64> {
 
 /// The things that are named line by line, below the first line.
 pub fn listed(body: &str) -> Vec<u64> {
-    body.lines().skip(1).filter_map(named).collect()
+    body.lines().skip(1).filter(|line| !line.starts_with("Largest: ")).filter_map(named).collect()
 }
 
 /// The number in front of some words, if they stand there: `3` of `3 firing`.
@@ -120,19 +120,34 @@ pub fn repeats(body: &str) -> u64 {
         " repeat since the last message",
         " repeats since the last message",
     ];
-    body.lines().flat_map(|line| endings.map(|ending| number_before_the_end(line, ending))).flatten().sum()
+    remarks(body).flat_map(|remark| endings.map(|ending| number_before_the_end(remark, ending))).flatten().sum()
 }
 
 /// How many changes it leaves out because people know that their alerts flap.
 pub fn flaps(body: &str) -> u64 {
     let endings = [" change while flapping not shown", " changes while flapping not shown"];
-    body.lines().flat_map(|line| endings.map(|ending| number_before_the_end(line, ending))).flatten().sum()
+    remarks(body).flat_map(|remark| endings.map(|ending| number_before_the_end(remark, ending))).flatten().sum()
 }
 
 /// How many there are beyond the ones that are named.
 pub fn more(body: &str) -> u64 {
-    let line = body.lines().skip(1).find(|line| line.starts_with("and ") && line.ends_with(" more"));
+    let line = body.lines().skip(1).find_map(|line| line.strip_prefix("and "));
     line.and_then(|line| number_before(line, " more")).unwrap_or(0)
+}
+
+/// Of a roll-up: for how many conversations it speaks, how many have one of their own, how many are told nowhere else.
+pub fn company(body: &str) -> Option<(u64, u64, u64)> {
+    let behind = first_line(body);
+    let behind = number_before(behind, " conversations,").or_else(|| number_before(behind, " conversation,"))?;
+    let line = body.lines().find(|line| line.contains(" only here"))?;
+    let own =
+        number_before(line, " have own conversations").or_else(|| number_before(line, " has its own conversation"));
+    Some((behind, own.unwrap_or(0), number_before(line, " only here")?))
+}
+
+/// What is said in passing, several things in one line.
+fn remarks(body: &str) -> impl Iterator<Item = &str> {
+    body.lines().flat_map(|line| line.split(" · "))
 }
 
 /// The number of observations that a message says it stands for, where it does.
@@ -159,7 +174,7 @@ mod tests {
 
     #[test]
     fn numbers_and_names_are_read_as_people_read_them() {
-        let body = "🔴 1,204 firing (was 3): <12>, +7 new, 2 resolved, 1 critical\n2 firing since Mon\n🔴 <9>: <9>\n🟢 resolved: <4>: <4>\nand 1,007 more\n31 repeats not shown";
+        let body = "🔴 1,204 firing (was 3): <12>, +7 new, 2 resolved, 1 critical\n2 firing since Mon\n🔴 <9>: <9>\n🟢 resolved: <4>: <4>\nand 1,007 more, 3 of them critical\n31 repeats not shown · oldest line waited 41 s";
         let line = first_line(body);
         let numbers =
             [" firing", " new", " resolved", " critical", " changes "].map(|words| number_before(line, words));

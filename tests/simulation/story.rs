@@ -17,7 +17,7 @@ use super::happening::Happening;
 use super::policy::channel_of;
 use super::reference::{Change, Known, Mind, Standing};
 use super::spoken::{
-    Letter, changes, first_line, flaps, is_cut, listed, more, named, number_before, number_said, repeats,
+    Letter, changes, company, first_line, flaps, is_cut, listed, more, named, number_before, number_said, repeats,
 };
 
 /// One message that people have, or that is a dead letter.
@@ -166,6 +166,9 @@ impl RolledUp {
             };
             if number_said(body) != Some(count.total()) || count.total() < telling.covers || has_nothing(counts) {
                 return Err(format!("it stands for {}: {body}", telling.covers));
+            }
+            if !company(body).is_some_and(|(behind, own, only)| only <= behind && behind <= only + own) {
+                return Err(format!("who is told where doesn't add up: {body}"));
             }
             said.add(count);
             covers += telling.covers;

@@ -4,6 +4,7 @@
 //! and failures are the simulator's.
 
 mod answers;
+mod apart;
 mod asked;
 mod halted;
 mod heartbeats;

@@ -11,7 +11,7 @@ use super::Plan;
 use super::transaction::{self, Outcome, Write};
 use crate::event::Timestamp;
 use crate::lane::{Effects, Lane, StateError, StateKey};
-use crate::shell::kafka::{QuietContext, ReadError, read_stable_part, wait_until_stable};
+use crate::shell::kafka::{CLOSING_KEY, QuietContext, ReadError, read_stable_part, wait_until_stable};
 use crate::telemetry::process::restoring;
 
 /// Key of the record that says where in the ledger the state stands: the next offset to fold, as decimal digits.
@@ -22,9 +22,6 @@ const READ_TIMEOUT: Duration = Duration::from_secs(600);
 
 /// How long a transaction may be open after everybody who could end it was fenced.
 const OPEN_MAX: Duration = Duration::from_secs(5);
-
-/// Key of the record that closes such a transaction; it never has a value.
-const CLOSING_KEY: &str = "closing";
 
 /// How many records are read between two words on the progress.
 const PROGRESS_EVERY: usize = 1_000;
@@ -62,8 +59,8 @@ pub fn close_left_open(
     let (kafka, topic) = (&plan.kafka, &plan.names.state);
     match wait_until_stable(kafka, topic, partition, OPEN_MAX) {
         Ok(()) => return Ok(()),
-        Err(ReadError::TimedOut { .. }) => {}
-        Err(error @ ReadError::Kafka { .. }) => return Err(error.into()),
+        Err(ReadError::StillOpen { .. }) => {}
+        Err(error @ (ReadError::Kafka { .. } | ReadError::TimedOut { .. })) => return Err(error.into()),
     }
     tracing::warn!(partition, "kafka has left a transaction open in the state; closing it");
     let closing = Write { topic, partition, key: CLOSING_KEY.into(), value: None, headers: None };

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::context::QuietContext;
-use super::{Names, ReadError, read_partition, read_stable_part, transactional_config};
+use super::{CLOSING_KEY, Names, ReadError, read_partition, read_stable_part, transactional_config};
 use crate::config;
 use crate::event::HashKey;
 
@@ -73,13 +73,32 @@ pub fn install(kafka: &config::Kafka, names: &Names, lanes: &[&str]) -> Result<I
         .map_err(InstallationError::Write)?;
     producer.init_transactions(TIMEOUT).map_err(InstallationError::Write)?;
     // what doesn't fit is refused before anything is written over it
-    let mut record = match read(kafka, names)? {
+    let found = match read(kafka, names) {
+        Err(InstallationError::Read(ReadError::StillOpen { .. })) => {
+            close_left_open(kafka, names).map_err(InstallationError::Write)?;
+            read(kafka, names)?
+        }
+        read => read?,
+    };
+    let mut record = match found {
         Some(record) => checked(record, kafka)?,
         None => new_record(kafka.topics.ledger_partitions)?,
     };
     place(&mut record, lanes);
-    write(&producer, names, &record).map_err(InstallationError::Write)?;
+    let value = serde_json::to_vec(&record).expect("numbers and strings always serialise");
+    let written = BaseRecord::to(&names.state).partition(0).key(KEY).payload(value.as_slice());
+    write(&producer, written).map_err(InstallationError::Write)?;
     Ok(Installation::of(record))
+}
+
+/// Closes what an owner of partition 0 has left open. One that lives commits far sooner, so it is dead or has been forgotten
+/// by Kafka; whoever it is, it is fenced, and takes the partition over again as after any loss.
+fn close_left_open(kafka: &config::Kafka, names: &Names) -> Result<(), KafkaError> {
+    tracing::warn!(partition = 0, "kafka has left a transaction open in the state; closing it for the new lanes");
+    let owner: BaseProducer<QuietContext> =
+        transactional_config(kafka, &names.transactional_id(0)).create_with_context(QuietContext)?;
+    owner.init_transactions(TIMEOUT)?;
+    write(&owner, BaseRecord::to(&names.state).partition(0).key(CLOSING_KEY))
 }
 
 /// The installation as it stands; none before the first start. Blocks, and writes nothing.
@@ -123,10 +142,10 @@ fn place(record: &mut Record, lanes: &[&str]) {
     }
 }
 
-fn write(producer: &BaseProducer<QuietContext>, names: &Names, record: &Record) -> Result<(), KafkaError> {
-    let value = serde_json::to_vec(record).expect("numbers and strings always serialise");
+/// In a transaction of its own.
+fn write(producer: &BaseProducer<QuietContext>, record: BaseRecord<'_, str, [u8]>) -> Result<(), KafkaError> {
     producer.begin_transaction()?;
-    producer.send(BaseRecord::to(&names.state).partition(0).key(KEY).payload(&value)).map_err(|(error, _)| error)?;
+    producer.send(record).map_err(|(error, _)| error)?;
     producer.flush(TIMEOUT)?;
     producer.commit_transaction(TIMEOUT)
 }

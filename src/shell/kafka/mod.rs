@@ -23,6 +23,9 @@ pub use topics::{TopicError, TopicState, create_topics, list_topics, trim};
 
 use crate::config;
 
+/// Key of the state record that closes a transaction which Kafka has left open; it never has a value.
+pub const CLOSING_KEY: &str = "closing";
+
 /// Names of topics, groups and transactions, all under one namespace.
 #[derive(Clone, Debug)]
 pub struct Names {

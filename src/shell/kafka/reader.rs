@@ -1,8 +1,9 @@
 //! Reading partitions: a compacted one from its beginning to its true end, or any one from somewhere to where it ends now.
 //!
-//! A `read_committed` reader ends at the last stable offset. So first we wait until that is the high watermark (no
-//! transaction of a predecessor is open any more), then read until the end-of-partition event; positions and watermarks do
-//! not tell, because a partition's last record may be a commit marker that no reader sees.
+//! A `read_committed` reader ends at the last stable offset. So first we wait until that is where the high watermark was at
+//! the beginning (whatever a predecessor had open by then has ended; others may go on writing), then read until the
+//! end-of-partition event; positions and watermarks do not tell, because a partition's last record may be a commit marker
+//! that no reader sees.
 
 use std::ops::ControlFlow;
 use std::time::Duration;
@@ -35,6 +36,8 @@ pub enum ReadError {
     Kafka { topic: String, partition: i32, error: KafkaError },
     #[error("{topic} partition {partition} could not be read to its end in time")]
     TimedOut { topic: String, partition: i32 },
+    #[error("{topic} partition {partition} could not be read to its end in time: a transaction in it is still open")]
+    StillOpen { topic: String, partition: i32 },
 }
 
 /// Why a topic can't be scanned.
@@ -215,7 +218,7 @@ fn show(record: &BorrowedMessage<'_>, on_record: &mut impl FnMut(&[u8], Option<&
     }
 }
 
-/// Waits until everything that was written has been committed or aborted.
+/// Waits until everything that was written before this began has been committed or aborted.
 pub fn wait_until_stable(
     kafka: &config::Kafka,
     topic: &str,
@@ -226,17 +229,24 @@ pub fn wait_until_stable(
     let (committed, uncommitted) = (asking(kafka, "read_committed"), asking(kafka, "read_uncommitted"));
     let failed = |error| ReadError::Kafka { topic: topic.to_owned(), partition, error };
     let (committed, uncommitted) = (committed.map_err(failed)?, uncommitted.map_err(failed)?);
+    let end_of = |client: &BaseConsumer<QuietContext>| {
+        let watermarks = client.fetch_watermarks(topic, partition, REQUEST_TIMEOUT);
+        watermarks.inspect_err(|error| tracing::debug!(%error, topic, partition, "watermarks")).ok().map(|(_, end)| end)
+    };
+    let mut written = None;
     while !deadline.has_passed() {
-        let stable = committed.fetch_watermarks(topic, partition, REQUEST_TIMEOUT);
-        let high = uncommitted.fetch_watermarks(topic, partition, REQUEST_TIMEOUT);
-        match (stable, high) {
-            (Ok((_, stable)), Ok((_, high))) if stable >= high => return Ok(()),
-            (Ok(_), Ok(_)) => tracing::debug!(topic, partition, "a transaction is still open"),
-            (Err(error), _) | (_, Err(error)) => tracing::debug!(%error, topic, partition, "watermarks"),
+        written = written.or_else(|| end_of(&uncommitted));
+        match (end_of(&committed), written) {
+            (Some(stable), Some(written)) if stable >= written => return Ok(()),
+            (Some(_), Some(_)) => tracing::debug!(topic, partition, "a transaction is still open"),
+            (None, _) | (_, None) => {}
         }
         committed.poll(Duration::from_millis(20));
     }
-    Err(ReadError::TimedOut { topic: topic.to_owned(), partition })
+    Err(match written {
+        Some(_) => ReadError::StillOpen { topic: topic.to_owned(), partition },
+        None => ReadError::TimedOut { topic: topic.to_owned(), partition },
+    })
 }
 
 /// A client that only asks for watermarks; outside of any group it has nothing to close.
