@@ -76,7 +76,9 @@ fn a_faulty_file_changes_nothing_and_every_fault_is_told() {
     assert_eq!(last["outcome"], "refused");
     let faults = last["detail"].to_string();
     assert!(faults.contains("alertmanger") && faults.contains("colour"), "{faults}");
-    assert!(running.process.has_line("alertmanger") && running.process.has_line("colour"), "the log says the same");
+    for said in ["alertmanger", "colour"] {
+        running.process.wait_for_line(said, SOON);
+    }
     assert_eq!(
         (running.metric("missived_config_last_reload_successful"), running.metric("missived_config_hash")),
         (0.0, hash)
