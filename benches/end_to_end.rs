@@ -26,6 +26,10 @@ mod perf_test;
 mod report;
 #[path = "end_to_end/run.rs"]
 mod run;
+#[path = "end_to_end/scaling.rs"]
+mod scaling;
+#[path = "end_to_end/storm.rs"]
+mod storm;
 #[expect(dead_code, reason = "the helpers serve all test files; this one needs some of them")]
 #[path = "../tests/support/mod.rs"]
 mod support;
@@ -38,6 +42,8 @@ use clap::{Parser, ValueEnum};
 use load::{BODY_BYTES, Load};
 use report::Report;
 use run::Stage;
+use scaling::Prefetched;
+use storm::Storm;
 use support::kafka::{self, Broker};
 
 /// How much lies in Kafka in the scenario `backlog`.
@@ -56,6 +62,10 @@ enum Scenario {
     Backlog,
     /// What a repeat costs while so many alerts are remembered: 10 thousand to 10 million.
     Keys,
+    /// Critical alerts in a storm that the intake keeps up with: from their record to the first request that names them.
+    Storm,
+    /// The intake without Kafka, over records in memory: what a second thread brings.
+    Scaling,
 }
 
 impl Scenario {
@@ -66,6 +76,8 @@ impl Scenario {
             Self::Latency => "latency",
             Self::Backlog => "backlog",
             Self::Keys => "keys",
+            Self::Storm => "storm",
+            Self::Scaling => "scaling",
         }
     }
 }
@@ -116,6 +128,18 @@ struct Options {
     /// Single records in the scenario latency; default 250, or 5 in a test
     #[arg(long)]
     records: Option<u64>,
+    /// How long the scenario storm lasts; default 60, or 2 in a test
+    #[arg(long, value_name = "SECONDS")]
+    storm_seconds: Option<u64>,
+    /// Events a second in the scenario storm; default 20,000, or 1,000 in a test
+    #[arg(long, value_name = "EVENTS")]
+    storm_rate: Option<u64>,
+    /// Critical alerts in the scenario storm; default 100, or 5 in a test
+    #[arg(long, value_name = "ALERTS")]
+    storm_critical: Option<u64>,
+    /// Times that the scenario scaling is measured, with one thread and with two in turn
+    #[arg(long, default_value_t = 3)]
+    rounds: usize,
     /// Partitions of the source topic
     #[arg(long, default_value_t = 4)]
     partitions: u16,
@@ -177,6 +201,15 @@ impl Options {
         }
     }
 
+    fn storm(&self) -> Storm {
+        let small = self.is_small();
+        Storm {
+            seconds: self.storm_seconds.unwrap_or(if small { 2 } else { 60 }),
+            events_per_second: self.storm_rate.unwrap_or(if small { 1_000 } else { 20_000 }),
+            critical: self.storm_critical.unwrap_or(if small { 5 } else { 100 }),
+        }
+    }
+
     fn backlog(&self) -> Load {
         Load { events: BACKLOG_BYTES.div_ceil(BODY_BYTES as u64), compression: "none", ..self.load() }
     }
@@ -185,6 +218,8 @@ impl Options {
 fn main() -> ExitCode {
     let options = Options::parse();
     let given = options.given_kafka();
+    let without_kafka = options.scenarios().iter().all(|scenario| *scenario == Scenario::Scaling);
+    let given = if without_kafka { Some(String::new()) } else { given };
     let own = match (&given, options.is_small()) {
         (Some(_), _) => None,
         // says that it is skipped
@@ -212,6 +247,19 @@ fn play(scenario: Scenario, options: &Options, stage: &Stage<'_>, report: &mut R
         Scenario::Latency => {
             let records = options.records.unwrap_or(if options.is_small() { 5 } else { 250 });
             report.latency(&latency::measure(stage, records));
+        }
+        Scenario::Storm => {
+            let (load, storm) = (Load { keys: load.keys.min(5_000), ..load }, options.storm());
+            report.storm(storm, &storm::measure(stage, &load, storm));
+        }
+        Scenario::Scaling => {
+            for load in [load.clone(), Load { duplicates: 0, ..load }] {
+                let prefetched = Prefetched::of(&load);
+                report.load(scenario.name(), &load);
+                for _ in 0..options.rounds {
+                    report.scaling(&load, &[1, 2].map(|threads| prefetched.read(threads)));
+                }
+            }
         }
         Scenario::Keys => {
             for keys in &options.curve {

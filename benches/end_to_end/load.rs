@@ -92,10 +92,20 @@ impl Writer {
     /// The next so many events; returns when Kafka has them.
     pub fn write(&mut self, events: u64) {
         let ((), took) = timed(|| {
-            (0..events).for_each(|_| self.write_one());
-            self.producer.flush(ANSWER).expect("Kafka takes the last events");
+            self.hand_over(events);
+            self.flush();
         });
         say(&format!("{events} events written to {} in {:.1} s", self.topic, took.as_secs_f64()));
+    }
+
+    /// The next so many events; returns when the client has them.
+    pub fn hand_over(&mut self, events: u64) {
+        (0..events).for_each(|_| self.write_one());
+    }
+
+    /// Returns when Kafka has all of them.
+    pub fn flush(&self) {
+        self.producer.flush(ANSWER).expect("Kafka takes the last events");
     }
 
     fn write_one(&mut self) {
@@ -124,7 +134,7 @@ fn held(bootstrap: &str, topic: &str) -> u64 {
 }
 
 /// The events, one after the other.
-struct Events {
+pub struct Events {
     random: Random,
     duplicates: u64,
     keys: u64,
@@ -138,7 +148,7 @@ struct Events {
 }
 
 impl Events {
-    fn new(load: &Load) -> Self {
+    pub fn new(load: &Load) -> Self {
         Self {
             random: Random(load.seed),
             duplicates: u64::from(load.duplicates),
@@ -152,7 +162,7 @@ impl Events {
     }
 
     /// Its group and its body.
-    fn next(&mut self) -> (u64, &[u8]) {
+    pub fn next(&mut self) -> (u64, &[u8]) {
         let known = self.next.min(self.keys);
         let key = if self.next >= self.before_repeats && self.random.below(100) < self.duplicates {
             self.random.below(known)
@@ -223,9 +233,13 @@ fn time(place: &mut [u8], ms: u64) {
 }
 
 /// `SplitMix64`: small, seeded, good enough to spread a load.
-struct Random(u64);
+pub struct Random(u64);
 
 impl Random {
+    pub const fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
     const fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -233,7 +247,7 @@ impl Random {
         z ^ (z >> 31)
     }
 
-    const fn below(&mut self, limit: u64) -> u64 {
+    pub const fn below(&mut self, limit: u64) -> u64 {
         self.next() % limit
     }
 }

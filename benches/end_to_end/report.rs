@@ -14,6 +14,8 @@ use crate::load::{BODY_BYTES, Load};
 use crate::meter::Cpu;
 use crate::peer;
 use crate::run::{OverKeys, Run};
+use crate::scaling;
+use crate::storm::{self, Storm};
 
 /// All measurements of one call.
 pub struct Report {
@@ -123,6 +125,45 @@ impl Report {
             "cpu_us": figures(point.cpu_repeats, load.events), "threads": threads(&point.threads, load.events),
             "rss_mib": round(mib(point.rss_kib)), "load_average": load_average(),
         }));
+    }
+
+    /// Critical alerts in a storm.
+    pub fn storm(&mut self, storm: Storm, run: &storm::Run) {
+        let Storm { seconds, events_per_second, critical } = storm;
+        let [p50, p99, max] = [50, 99, 100].map(|percent| run.latency.at(percent));
+        println!(
+            "── storm: {events_per_second} events/s for {seconds} s (took {:.1}; {} not consumed then), load {}: {critical} critical \
+             alerts, in {} requests, first told after p50 {p50} ms, p99 {p99} ms, most {max} ms",
+            run.seconds,
+            run.behind,
+            load_average(),
+            run.requests
+        );
+        self.entries.push(json!({
+            "what": "storm", "events_per_second": events_per_second, "seconds": round(run.seconds), "behind": run.behind,
+            "critical": critical, "requests": run.requests, "p50_ms": p50, "p99_ms": p99, "max_ms": max,
+            "load_average": load_average(),
+        }));
+    }
+
+    /// One thread, then two.
+    pub fn scaling(&mut self, load: &Load, [one, two]: &[scaling::Run; 2]) {
+        for run in [one, two] {
+            assert_eq!(run.consumed, load.events, "every event is read");
+            let rate = load.events as f64 / run.seconds;
+            let threads = run.threads;
+            println!(
+                "{threads} intake threads, from memory {rate:>9.0} events/s   {}",
+                per_event(run.cpu, load.events)
+            );
+            self.entries.push(json!({
+                "what": format!("{threads} intake threads"), "events_per_second": rate.round(),
+                "cpu_us": figures(run.cpu, load.events), "frame_bytes": run.frame_bytes,
+            }));
+        }
+        let ratio = one.seconds / two.seconds;
+        println!("  two threads to one: {ratio:.2} times; load {}", load_average());
+        self.entries.push(json!({"what": "two threads to one", "ratio": round(ratio), "load_average": load_average()}));
     }
 
     /// Writes all so far.

@@ -126,7 +126,7 @@ impl Stage<'_> {
     }
 }
 
-const CONFIG: &str = r#"
+pub const CONFIG: &str = r#"
 [kafka]
 bootstrap = "{bootstrap}"
 namespace = "{namespace}"
