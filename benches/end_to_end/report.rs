@@ -133,15 +133,16 @@ impl Report {
         let [p50, p99, max] = [50, 99, 100].map(|percent| run.latency.at(percent));
         println!(
             "── storm: {events_per_second} events/s for {seconds} s (took {:.1}; {} not consumed then), load {}: {critical} critical \
-             alerts, in {} requests, first told after p50 {p50} ms, p99 {p99} ms, most {max} ms",
+             alerts, {} that no request names, in {} requests, first told after p50 {p50} ms, p99 {p99} ms, most {max} ms",
             run.seconds,
             run.behind,
             load_average(),
+            run.unnamed,
             run.requests
         );
         self.entries.push(json!({
             "what": "storm", "events_per_second": events_per_second, "seconds": round(run.seconds), "behind": run.behind,
-            "critical": critical, "requests": run.requests, "p50_ms": p50, "p99_ms": p99, "max_ms": max,
+            "critical": critical, "unnamed": run.unnamed, "requests": run.requests, "p50_ms": p50, "p99_ms": p99, "max_ms": max,
             "load_average": load_average(),
         }));
     }
