@@ -310,19 +310,21 @@ fn supervise(
     orders: &Receiver<Order>,
 ) -> Result<(), DaemonError> {
     let Some(mut installation) = prepare(&mut whole, kafka, stop, orders)? else { return Ok(()) };
-    kafka.set(ReadyState::Ready);
     let served = Served::open(&whole, &installation, doors, stopped)?;
+    let mut reload: Option<Gate> = None;
     loop {
         let parts = Parts::start(&whole, &installation)?;
+        // not before: a part that is not known yet is not missed, and the whole would be ready for a moment
+        kafka.set(ReadyState::Ready);
+        reload.take().into_iter().for_each(Gate::retire);
         let Some(next) = wait(&whole, &installation, &served, &parts, stop, orders) else {
             parts.end();
             break;
         };
-        let reload = whole.readiness.component("reload");
-        reload.set(ReadyState::Starting("draining, to go on with the new config"));
+        let gate = reload.insert(whole.readiness.component("reload"));
+        gate.set(ReadyState::Starting("draining, to go on with the new config"));
         parts.end();
         (whole, installation) = (next.whole, next.installation);
-        reload.retire();
         // whoever asked may have gone
         let _ = next.done.send(Ok(()));
     }

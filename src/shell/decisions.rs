@@ -77,20 +77,28 @@ pub struct At {
 }
 
 impl Line {
-    fn of(lane: &str, decision: &Decision) -> Self {
-        let (decided, reason) = decided(&decision.what);
-        let line = Self {
-            at_ms: decision.at.as_millis(),
+    /// One that says no more than this, about one event.
+    pub fn bare(at_ms: u64, lane: &str, decided: Decided, conversation: &str) -> Self {
+        Self {
+            at_ms,
             lane: lane.to_owned(),
             decided,
-            reason: reason.map(|reason| reason.as_str().to_owned()),
-            conversation: decision.routing_key.to_string(),
+            reason: None,
+            conversation: conversation.to_owned(),
             from: None,
             upto: None,
             entity: None,
             into: None,
             message: None,
             covers: 1,
+        }
+    }
+
+    fn of(lane: &str, decision: &Decision) -> Self {
+        let (decided, reason) = decided(&decision.what);
+        let line = Self {
+            reason: reason.map(|reason| reason.as_str().to_owned()),
+            ..Self::bare(decision.at.as_millis(), lane, decided, &decision.routing_key)
         };
         let at = |topic: &str, partition, position| Some(At { topic: topic.to_owned(), partition, position });
         match &decision.what {

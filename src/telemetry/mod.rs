@@ -25,6 +25,7 @@ use crate::lane::waiting::Untold;
 use crate::lane::{Blocked, Books, Outcome, Tally};
 use past::Past;
 
+const DECODE_BUCKETS: [f64; 9] = [2e-6, 5e-6, 1e-5, 2e-5, 5e-5, 1e-4, 5e-4, 2.5e-3, 0.05];
 const TURN_BUCKETS: [f64; 8] = [0.0001, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.1, 1.0];
 const REQUEST_BUCKETS: [f64; 9] = [0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0];
 
@@ -138,6 +139,7 @@ impl Telemetry {
             builder.set_buckets_for_metric(Matcher::Full(name.to_owned()), buckets).expect("there are buckets")
         };
         let recorder = seconds(PrometheusBuilder::new(), process::INTAKE_TURN, &TURN_BUCKETS);
+        let recorder = seconds(recorder, process::DECODE, &DECODE_BUCKETS);
         let recorder = seconds(recorder, process::REQUEST, &REQUEST_BUCKETS).build_recorder();
         let handle = recorder.handle();
         if metrics::set_global_recorder(recorder).is_err() {

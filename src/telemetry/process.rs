@@ -17,6 +17,9 @@ pub const BUILD: &str = "missived_build_info";
 /// Time of one turn of an intake thread that read something.
 pub const INTAKE_TURN: &str = "missived_intake_turn_seconds";
 
+/// Time from a record's bytes to its place in a frame; a sample.
+pub const DECODE: &str = "missived_decode_seconds";
+
 /// Time from writing a request to Missive to the end of its answer.
 pub const REQUEST: &str = "missived_request_seconds";
 
@@ -60,6 +63,11 @@ pub(super) fn describe() {
     describe_gauge!("missived_restored_seconds", Unit::Seconds, "How long the last takeover took");
     describe_gauge!("missived_parts_stalled", Unit::Count, "Parts whose loop does not turn");
     describe_histogram!(INTAKE_TURN, Unit::Seconds, "Time of an intake turn that read up to 1000 records");
+    describe_histogram!(
+        DECODE,
+        Unit::Seconds,
+        "Time to decode and route one record, by format; a sample: the first record of each batch, unless it repeats one of a moment ago"
+    );
     describe_histogram!(REQUEST, Unit::Seconds, "Time of a request to Missive until its answer");
     describe_gauge!("process_start_time_seconds", Unit::Seconds, "When this process began");
     describe_gauge!("process_resident_memory_bytes", Unit::Bytes, "Memory that is resident");
@@ -202,6 +210,11 @@ pub fn restored(partition: i32, took: Duration) {
 /// One turn of an intake thread.
 pub fn intake_turned(took: Duration) {
     histogram!(INTAKE_TURN).record(took.as_secs_f64());
+}
+
+/// One record out of a batch, decoded and routed.
+pub fn decoded(format: &'static str, took: Duration) {
+    histogram!(DECODE, "format" => format).record(took.as_secs_f64());
 }
 
 /// One request to Missive.

@@ -23,6 +23,7 @@ const PROMISED: &[&str] = &[
     "missived_budget_left{lane=\"default\",window=\"60s\"}",
     "missived_budget_left{lane=\"default\",window=\"900s\"}",
     "missived_requests_in_progress{lane=",
+    "missived_decode_seconds_bucket{format=\"alertmanager\",le=",
     "missived_lane_halted{lane=",
     "missived_channels_halted{lane=",
     "missived_messages_total{lane=",

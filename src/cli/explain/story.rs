@@ -90,19 +90,7 @@ mod tests {
     use crate::shell::decisions::At;
 
     fn line(at_ms: u64, decided: Decided, conversation: &str) -> Line {
-        Line {
-            at_ms,
-            lane: "default".to_owned(),
-            decided,
-            reason: None,
-            conversation: conversation.to_owned(),
-            from: None,
-            upto: None,
-            entity: None,
-            into: None,
-            message: None,
-            covers: 1,
-        }
+        Line::bare(at_ms, "default", decided, conversation)
     }
 
     fn event(at_ms: u64, decided: Decided, conversation: &str, offset: i64) -> Line {

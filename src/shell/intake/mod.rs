@@ -41,7 +41,7 @@ use super::readiness::{Gate, ReadyState};
 use crate::config;
 use crate::event::{Course, HashKey, Timestamp, TopicId};
 use crate::route::{self, Source};
-use crate::telemetry::process::intake_turned;
+use crate::telemetry::process::{decoded, intake_turned};
 use crate::telemetry::{Telemetry, sources};
 pub use cycle::Cycle;
 use cycle::{Ack, Acks, Cycles};
@@ -213,15 +213,21 @@ impl Member {
         let batch = self.batches.read(wait);
         let (now, began) = (clock::now(), clock::monotonic());
         let mut progress = if batch.is_empty() { Progress::Nothing } else { Progress::Read };
-        let mut headers = Vec::new();
+        let (mut headers, mut first) = (Vec::new(), None);
         for record in batch.records() {
             match record {
-                Ok(record) => progress = progress.max(self.take(now, record, &mut headers)),
+                Ok(record) => {
+                    progress = progress.max(self.take(now, record, &mut headers));
+                    first.get_or_insert_with(|| (clock::monotonic(), self.reader.decoded()));
+                }
                 Err(error) => self.could_not_read(error),
             }
         }
         if progress != Progress::Nothing {
             intake_turned(clock::monotonic().saturating_duration_since(began));
+        }
+        if let Some((at, Some(format))) = first {
+            decoded(format, at.saturating_duration_since(began));
         }
         drop(batch);
         self.begin_again_where_offsets_went_back();

@@ -82,6 +82,7 @@ impl Reader {
             spare: Spare::default(),
             letter_bytes_max,
             cycle: Cycle::default(),
+            decoded: None,
             sources,
         };
         Self { tools, lanes, holdings: Holdings::default(), buffer: Vec::new() }
@@ -104,6 +105,11 @@ impl Reader {
             return Progress::Read;
         }
         Reading { tools: &mut self.tools, held, progress: Progress::Read }.take(now, record, letters)
+    }
+
+    /// The format of the record that was taken last, if it had to be decoded.
+    pub const fn decoded(&self) -> Option<&'static str> {
+        self.tools.decoded
     }
 
     /// Seals all frames, and with them the cycle that is being read. None: nothing was read.

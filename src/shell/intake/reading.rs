@@ -39,6 +39,8 @@ pub(super) struct Tools {
     pub(super) letter_bytes_max: usize,
     /// What is being read now.
     pub(super) cycle: Cycle,
+    /// The format of the last record, unless nobody had to decode it.
+    pub(super) decoded: Option<&'static str>,
 }
 
 /// One record on its way into its frames.
@@ -64,6 +66,7 @@ impl Reading<'_> {
         letters: &mut dyn FnMut(Letter<'_>),
     ) -> Progress {
         self.tools.cycle.report.records += 1;
+        self.tools.decoded = None;
         let place = self.held.source;
         let outcome = place.map(|place| self.read(now, place, record));
         self.held.reached = Some(record.offset + 1);
@@ -129,9 +132,10 @@ impl Reading<'_> {
     fn decode(&mut self, now: Timestamp, place: usize, record: &Arrived<'_>) -> Result<(), Refused> {
         let Self { tools, held, progress } = &mut *self;
         let frame_max = tools.frame_max;
-        let Tools { sources, rules, hash_key, decoder, cache, verbatim, whole, scratch, spare, cycle, .. } =
+        let Tools { sources, rules, hash_key, decoder, cache, verbatim, whole, scratch, spare, cycle, decoded, .. } =
             &mut **tools;
         let (source, rules) = (&sources[place], &rules[place]);
+        *decoded = Some(source.format.as_str());
         let headers: Vec<(&str, &[u8])> =
             record.headers.iter().map(|(name, value)| (*name, value.unwrap_or_default())).collect();
         let replaying = Replaying::of(&headers);
