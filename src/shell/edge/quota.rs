@@ -6,6 +6,7 @@
 //! one quota, so that a flood from everywhere can't take the room of those who are known.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -161,18 +162,26 @@ impl StateStore for Addresses {
     where
         F: Fn(Option<Nanos>) -> Result<(T, Nanos), E>,
     {
-        let mut known = self.lock();
+        let known = &mut *self.lock();
         let full = known.by_network.len() >= ADDRESSES_MAX;
-        if full && !known.by_network.contains_key(network) {
-            let (decision, after) = decide(known.others)?;
-            known.others = Some(after);
-            return Ok(decision);
+        match known.by_network.entry(*network) {
+            Entry::Occupied(mut entry) => {
+                let (decision, after) = decide(Some(*entry.get()))?;
+                entry.insert(after);
+                Ok(decision)
+            }
+            Entry::Vacant(_) if full => {
+                let (decision, after) = decide(known.others)?;
+                known.others = Some(after);
+                Ok(decision)
+            }
+            Entry::Vacant(entry) => {
+                let (decision, after) = decide(None)?;
+                entry.insert(after);
+                self.count.store(known.by_network.len(), Ordering::Relaxed);
+                Ok(decision)
+            }
         }
-        let (decision, after) = decide(known.by_network.get(network).copied())?;
-        if known.by_network.insert(*network, after).is_none() {
-            self.count.store(known.by_network.len(), Ordering::Relaxed);
-        }
-        Ok(decision)
     }
 }
 

@@ -13,11 +13,11 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
-use tokio::time::{Instant, Sleep, sleep};
+use tokio::time::{Sleep, sleep};
 use tokio_rustls::server::TlsStream;
 
+use super::timer::Alarm;
 use crate::hook::{At, Framed, Framing};
-use crate::shell::clock;
 
 /// No request's number.
 const NONE: u64 = u64::MAX;
@@ -84,13 +84,13 @@ pub(super) struct Watched<S> {
     progress: Arc<Progress>,
     patience: Patience,
     awaited: Awaited,
-    reading: Pin<Box<Sleep>>,
+    reading: Alarm,
     writing: Option<Pin<Box<Sleep>>>,
 }
 
 impl<S> Watched<S> {
     pub(super) fn new(inner: S, progress: Arc<Progress>, patience: Patience, head_bytes_max: usize) -> Self {
-        let (framing, reading) = (Framing::new(head_bytes_max), Box::pin(sleep(patience.head)));
+        let (framing, reading) = (Framing::new(head_bytes_max), Alarm::after(patience.head));
         Self { inner, framing, progress, patience, awaited: Awaited::Head, reading, writing: None }
     }
 
@@ -115,12 +115,12 @@ impl<S> Watched<S> {
                 Awaited::Next => self.patience.idle,
                 Awaited::Nothing => return Poll::Pending,
             };
-            self.reading.as_mut().reset(Instant::from_std(clock::monotonic() + patience));
+            self.reading.set(patience);
         }
         if awaited == Awaited::Nothing {
             return Poll::Pending;
         }
-        self.reading.as_mut().poll(cx).map(|()| io::ErrorKind::TimedOut.into())
+        self.reading.poll(cx).map(|()| io::ErrorKind::TimedOut.into())
     }
 
     fn see(&mut self, bytes: &[u8]) {

@@ -1,7 +1,7 @@
 //! The hook endpoint: `POST /hooks/<channel>`, proven, written to Kafka, and only then answered with 200.
 //!
 //! What a request must prove and what it says is decided in [`crate::hook`]; connections, TLS, quotas and deadlines are
-//! [`super::edge`]'s; here are the memory of what was heard, and Kafka.
+//! [`super::edge`]'s; here are the memory of what was heard, the lessons that wait, and Kafka.
 //!
 //! | answer | when |
 //! |---|---|
@@ -11,8 +11,10 @@
 //! | 429, `Retry-After` | too many requests, or failed proofs, from one address |
 //! | 503, `Retry-After: 5` | Kafka has not acknowledged it in time, or there is no room |
 //!
-//! Limits: writes under way and requests remembered in `memory`; the rest in the config and in [`super::edge`].
+//! Limits: writes under way and requests remembered in `memory`, lessons that wait in `lessons`; the rest in the config and in
+//! [`super::edge`].
 
+mod lessons;
 mod memory;
 mod outlet;
 mod recall;

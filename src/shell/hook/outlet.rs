@@ -2,21 +2,25 @@
 //!
 //! Both are handed to librdkafka without waiting, whose queue is the bound; a full queue is an answer. Kafka's word on a reply
 //! comes to the thread that polls the producer and goes from there to whoever waits ([`Writer`]): nothing runs for a request
-//! in between, and nobody needs to wait for it to be remembered. The reply decides; a lesson that gets lost is counted, and
-//! the lane stays as ignorant as it was.
+//! in between, and nobody needs to wait for it to be remembered. The reply decides and goes at once; lessons follow together
+//! (`lessons.rs`). One that gets lost is counted, and the lane stays as ignorant as it was.
 
 use std::collections::HashMap;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use rdkafka::ClientContext;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::message::{DeliveryResult, Header, OwnedHeaders};
-use rdkafka::producer::{BaseRecord, ProducerContext, ThreadedProducer};
+use rdkafka::producer::{BaseRecord, Producer as _, ProducerContext, ThreadedProducer};
+use tokio::time::sleep;
 
 use super::Clock;
+use super::lessons::{GATHERED_FOR, Gathering, Lessons, Written};
 use super::memory::Writer;
 use crate::event::Timestamp;
-use crate::event::frame::{Lesson, write_lesson};
+use crate::event::frame::Lesson;
 use crate::hook::{Door, Heard, REPLAY_HEADER, ReplayKey, ReplyRecord};
 use crate::shell::kafka::QuietContext;
 use crate::telemetry::hook::{LessonLost, Unwritten, lesson_lost};
@@ -43,7 +47,13 @@ pub struct Outlet {
     pub reply_bytes_max: usize,
 }
 
-/// One reply to be written, as [`Outlet::write`] takes it.
+/// An outlet in use, and the lessons that wait in it.
+pub(super) struct Outbox {
+    outlet: Outlet,
+    lessons: Lessons,
+}
+
+/// One reply to be written, as [`Outbox::write`] takes it.
 pub(super) struct Parcel<'p> {
     pub door: &'p Door,
     pub heard: &'p Heard<'p>,
@@ -52,6 +62,9 @@ pub(super) struct Parcel<'p> {
     /// The webhook itself, where it is to be kept.
     pub raw: Option<&'p str>,
 }
+
+/// How long an outbox that is given up waits for Kafka to take what is in it.
+const FLUSH_MAX: Duration = Duration::from_millis(500);
 
 /// Room for a record's key and headers, and for what Kafka puts around them.
 const AROUND_BYTES: usize = 4_096;
@@ -99,16 +112,63 @@ impl ProducerContext for Deliveries {
     }
 }
 
-impl Outlet {
-    /// Begins to write what was heard; `writer` is told how it went.
-    pub(super) fn write(&self, now: Timestamp, parcel: &Parcel<'_>, writer: Writer) {
-        let Some(value) = self.value(parcel) else { return writer.failed(Unwritten::TooLarge) };
-        if let Some(lesson) = parcel.heard.lesson(now) {
-            self.lesson(parcel.door, &lesson);
-        }
-        self.reply(parcel, &value, writer);
+impl Outbox {
+    pub(super) fn of(outlet: Outlet) -> Arc<Self> {
+        Arc::new(Self { outlet, lessons: Lessons::default() })
     }
 
+    /// Topic of replies.
+    pub(super) fn replies(&self) -> &str {
+        &self.outlet.replies
+    }
+
+    /// Begins to write what was heard; `writer` is told how it went. Inside a runtime.
+    pub(super) fn write(self: &Arc<Self>, now: Timestamp, parcel: &Parcel<'_>, writer: Writer) {
+        let Some(value) = self.outlet.value(parcel) else { return writer.failed(Unwritten::TooLarge) };
+        self.outlet.reply(parcel, &value, writer);
+        if let Some(lesson) = parcel.heard.lesson(now) {
+            self.teach(parcel.door, &lesson);
+        }
+    }
+
+    fn teach(self: &Arc<Self>, door: &Door, lesson: &Lesson<'_>) {
+        let Some(partition) = self.outlet.partition_of_lane.get(&door.lane) else {
+            return lesson_lost(LessonLost::NoPartition);
+        };
+        match self.lessons.add(*partition, lesson) {
+            Gathering::Begun => drop(tokio::spawn(hand_over_soon(Arc::downgrade(self)))),
+            Gathering::UnderWay => {}
+            Gathering::Now => self.hand_over(),
+        }
+    }
+
+    fn hand_over(&self) {
+        self.lessons.hand_over(|lesson| self.outlet.lesson(&lesson));
+    }
+}
+
+/// Whoever gives an outbox up before hands over what is in it.
+async fn hand_over_soon(outbox: Weak<Outbox>) {
+    sleep(GATHERED_FOR).await;
+    if let Some(outbox) = outbox.upgrade() {
+        outbox.hand_over();
+    }
+}
+
+impl Drop for Outbox {
+    fn drop(&mut self) {
+        self.hand_over();
+        let producer = &self.outlet.producer;
+        // What is still there when the client goes is never written.
+        if producer.in_flight_count() > 0
+            && let Err(error) = producer.flush(FLUSH_MAX)
+        {
+            tracing::warn!(%error, "not everything was written before the Kafka client went");
+        }
+    }
+}
+
+impl Outlet {
     fn reply(&self, parcel: &Parcel<'_>, value: &[u8], writer: Writer) {
         let replay = parcel.replay.to_header();
         let headers = parcel
@@ -132,14 +192,10 @@ impl Outlet {
         whole.or_else(|| parcel.raw.and_then(|_| Some(parcel.reply.to_json(None)).filter(fits)))
     }
 
-    fn lesson(&self, door: &Door, lesson: &Lesson<'_>) {
-        let Some(partition) = self.partition_of_lane.get(&door.lane) else {
-            return lesson_lost(LessonLost::NoPartition);
-        };
-        let value = write_lesson(lesson);
+    fn lesson(&self, lesson: &Written) {
         let underway = Box::new(Underway::Lesson);
-        let record = BaseRecord::<[u8], _, _>::with_opaque_to(&self.ledger, underway).payload(&value);
-        if let Err((error, _)) = self.producer.send(record.partition(*partition)) {
+        let record = BaseRecord::<[u8], _, _>::with_opaque_to(&self.ledger, underway).payload(&lesson.value);
+        if let Err((error, _)) = self.producer.send(record.partition(lesson.partition)) {
             tracing::warn!(%error, "lesson not taken by the Kafka client");
             lesson_lost(LessonLost::Rejected);
         }

@@ -10,7 +10,7 @@ use hyper::Request;
 use hyper::body::Incoming;
 
 use super::memory::{Awaited, Fate, Memory, Turn};
-use super::outlet::{Outlet, Parcel};
+use super::outlet::{Outbox, Outlet, Parcel};
 use super::recall::recall;
 use super::{Clock, HookError};
 use crate::config;
@@ -24,7 +24,7 @@ pub struct Hook {
     config: config::Hook,
     edge: Arc<Edge>,
     doors: Doors,
-    outlet: Outlet,
+    outbox: Arc<Outbox>,
     memory: Arc<Memory>,
     counters: Counters,
     clock: Clock,
@@ -45,8 +45,8 @@ impl Hook {
         let counters = Counters::new(&config.doors);
         let mut key = [0; 16];
         getrandom::fill(&mut key)?;
-        let memory = Arc::new(Memory::new(HashKey::new(key)));
-        Ok(Self { config, edge, doors, outlet, memory, counters, clock })
+        let (memory, outbox) = (Arc::new(Memory::new(HashKey::new(key))), Outbox::of(outlet));
+        Ok(Self { config, edge, doors, outbox, memory, counters, clock })
     }
 
     /// The same hook with another config: connections, quotas, certificates and what was heard stay.
@@ -54,13 +54,13 @@ impl Hook {
         let doors = Doors::new(config.doors.iter().cloned(), config.edge.body_bytes_max)
             .with_signature_headers(config.signature_headers.clone());
         let counters = Counters::new(&config.doors);
-        let (edge, memory) = (Arc::clone(&self.edge), Arc::clone(&self.memory));
-        Self { config, edge, doors, outlet, memory, counters, clock: Arc::clone(&self.clock) }
+        let (edge, memory, outbox) = (Arc::clone(&self.edge), Arc::clone(&self.memory), Outbox::of(outlet));
+        Self { config, edge, doors, outbox, memory, counters, clock: Arc::clone(&self.clock) }
     }
 
     /// Reads back which requests were heard before this process began. Blocks; without Kafka, nothing is known.
     pub fn recall(&self, kafka: &config::Kafka) {
-        match recall((self.clock)(), kafka, &self.outlet.replies, &self.memory) {
+        match recall((self.clock)(), kafka, self.outbox.replies(), &self.memory) {
             Ok(count) => {
                 tracing::info!(count, "replies remembered against repeats");
                 remembered(count);
@@ -88,7 +88,7 @@ impl Hook {
             Turn::Repeat(awaited) => Handed::OnItsWay(awaited, Outcome::Repeated),
             Turn::First(writer, awaited) => {
                 let parcel = Parcel { door, heard: &heard, reply, replay, raw: raw.as_deref() };
-                self.outlet.write(now, &parcel, writer);
+                self.outbox.write(now, &parcel, writer);
                 Handed::OnItsWay(awaited, Outcome::Accepted)
             }
         })

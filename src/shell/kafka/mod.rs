@@ -142,9 +142,11 @@ pub fn bounded_producer_config(kafka: &config::Kafka, message_timeout: std::time
     let mut client = producer_config(kafka);
     client.set("enable.gapless.guarantee", "false");
     client.set("message.timeout.ms", message_timeout.as_millis().to_string());
-    client.set("linger.ms", "0");
-    // While one request is under way the next batch comes together; with five, an idempotent client that has more to send spins.
+    // While one request is under way the next batch comes together. An idempotent client that has records to send, and others of
+    // their partition on the wire, spins until they are acknowledged: with one request at a time, and records that stay in their
+    // queue for about as long as a request takes, it seldom has.
     client.set("max.in.flight.requests.per.connection", "1");
+    client.set("linger.ms", "0.3");
     client
 }
 
