@@ -169,24 +169,9 @@ impl<'b> Fetched<'b> {
         (kind != raw::rd_kafka_timestamp_type_t::RD_KAFKA_TIMESTAMP_NOT_AVAILABLE).then_some(millis)
     }
 
-    /// Whether it shows without being asked that it has no headers. librdkafka allocates twice to find that out, for each record.
-    ///
-    /// In the record format that brings a leader epoch (since Kafka 0.11) how many headers there are stands right behind the
-    /// value, and librdkafka leaves records as they were fetched.
-    fn certainly_has_none(&self) -> bool {
-        let Some(payload) = self.payload() else { return false };
-        // SAFETY: the message lives. A leader epoch says that its record is of a format in which at least one byte, the number
-        // of headers, follows the value within the record; the value is not copied by librdkafka, so the byte belongs to the
-        // message as the value does.
-        unsafe { raw::rd_kafka_message_leader_epoch(self.message) >= 0 && *payload.as_ptr().add(payload.len()) == 0 }
-    }
-
     /// Puts its headers there in order, but for those whose names are not UTF-8; what stood there goes.
     pub fn headers(&self, headers: &mut Vec<(&'b str, Option<&'b [u8]>)>) {
         headers.clear();
-        if self.certainly_has_none() {
-            return;
-        }
         let mut list = ptr::null_mut();
         // SAFETY: the message lives; its headers, their names (ending in NUL) and values belong to it. librdkafka says no when
         // there are none, or no more.
