@@ -122,9 +122,10 @@ impl Lane {
                 }
             }
             Verdict::Halt => {
-                let retry_at = (self.now + HALT_RETRY).max(self.waits_until());
-                self.blocked = Blocked::Halted { retry_at };
-                self.again(id, HALT_RETRY);
+                let asked = self.waits_until();
+                self.blocked = Blocked::Halted { retry_at: (self.now + HALT_RETRY).max(asked), asked };
+                // the lane waits, not the message: with another token it may go at once
+                self.again(id, Duration::ZERO);
             }
         }
         self.place(id.conversation, effects);
@@ -132,8 +133,8 @@ impl Lane {
 
     fn accepted(&mut self, id: DeliveryId, conversation_id: Option<Box<str>>, effects: &mut Effects) {
         let now = self.now;
-        if let Blocked::Halted { retry_at } = self.blocked {
-            self.blocked = Blocked::Until(retry_at);
+        if let Blocked::Halted { asked, .. } = self.blocked {
+            self.blocked = Blocked::Until(asked);
         }
         if let Some(channel) = self.channel_name(id) {
             self.breakers.entry(channel).or_default().accepted();
@@ -185,7 +186,14 @@ impl Lane {
     pub(super) const fn waits_until(&self) -> Timestamp {
         match self.blocked {
             Blocked::No => Timestamp::EPOCH,
-            Blocked::Until(at) | Blocked::Halted { retry_at: at } => at,
+            Blocked::Until(at) | Blocked::Halted { asked: at, .. } => at,
+        }
+    }
+
+    /// A halted lane needs no more patience than Missive has asked for.
+    pub(super) fn token_renewed(&mut self) {
+        if let Blocked::Halted { retry_at, asked } = &mut self.blocked {
+            *retry_at = (*asked).max(self.now);
         }
     }
 

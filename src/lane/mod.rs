@@ -82,6 +82,8 @@ pub enum Input<'a> {
     Returned(&'a Returned<'a>),
     /// A delivery was answered, or certainly won't be.
     Answered { id: DeliveryId, answer: Answer },
+    /// The token may be another one than Missive has refused.
+    TokenRenewed,
     /// Time passed.
     Tick,
     /// Send nothing more: this owner is leaving.
@@ -222,9 +224,11 @@ pub enum Blocked {
     No,
     /// Missive asked for patience, or a predecessor may still be sending.
     Until(Timestamp),
-    /// The token is refused; one request tries again at this instant.
+    /// The token is refused; one request tries again at `retry_at`.
     Halted {
         retry_at: Timestamp,
+        /// Until when Missive has asked to wait, whatever the token.
+        asked: Timestamp,
     },
 }
 
@@ -305,6 +309,7 @@ impl Lane {
             Input::Learned(lesson) => self.learn(lesson, effects),
             Input::Returned(returned) => self.take_back(returned, effects),
             Input::Answered { id, answer } => self.answered(id, &answer, effects),
+            Input::TokenRenewed => self.token_renewed(),
             Input::Tick => {}
             Input::Drain => self.draining = true,
         }

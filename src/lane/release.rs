@@ -80,7 +80,7 @@ impl Lane {
         }
         let at_least = match self.blocked {
             Blocked::No => Timestamp::EPOCH,
-            Blocked::Until(at) | Blocked::Halted { retry_at: at } => at,
+            Blocked::Until(at) | Blocked::Halted { retry_at: at, .. } => at,
         };
         let tiers = Tier::ALL.into_iter().filter(|tier| self.schedule.has_ready(*tier));
         let instants = tiers.flat_map(|tier| {
@@ -103,7 +103,7 @@ impl Lane {
             Blocked::No => {}
             Blocked::Until(until) if until > self.now => return None,
             Blocked::Until(_) => self.blocked = Blocked::No,
-            Blocked::Halted { retry_at } if retry_at > self.now || self.pacing.in_progress() > 0 => return None,
+            Blocked::Halted { retry_at, .. } if retry_at > self.now || self.pacing.in_progress() > 0 => return None,
             Blocked::Halted { .. } => {}
         }
         let may_go = |tier: &Tier| self.pacing.turn(self.now, tier.share()) == Turn::Now;

@@ -124,7 +124,7 @@ impl Lane {
         }
         let Some(channel) = self.channel_of(conversation) else { return WaitsFor::Route };
         match (self.blocked, phase) {
-            (Blocked::Halted { retry_at }, _) => WaitsFor::Halt(retry_at),
+            (Blocked::Halted { retry_at, .. }, _) => WaitsFor::Halt(retry_at),
             (Blocked::Until(at), _) if at > self.now => WaitsFor::Patience(at),
             _ if self.breakers.get(&channel.name).is_some_and(super::Breaker::is_open) => WaitsFor::Channel,
             (_, Some(Phase::Waiting { until })) if until > self.now => WaitsFor::Retry(until),

@@ -209,7 +209,7 @@ fn lane(now: Timestamp, name: &str, report: &LaneReport) -> LaneStatus {
     let (state, until) = match report.blocked {
         Blocked::Until(until) if until > now => ("waiting", Some(until)),
         Blocked::No | Blocked::Until(_) => ("sending", None),
-        Blocked::Halted { retry_at } => ("halted", Some(retry_at)),
+        Blocked::Halted { retry_at, .. } => ("halted", Some(retry_at)),
     };
     let age = |(urgency, since): (&crate::event::Urgency, &Timestamp)| {
         (urgency.as_str().to_owned(), now.since(*since).as_secs_f64())

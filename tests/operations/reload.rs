@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use crate::certificates::{FIRST, SECOND};
 use crate::scene::{LATER, Scene, alert};
 use crate::service::hang_up;
-use crate::support::config::{Draft, SECRET};
+use crate::support::config::{Draft, SECRET, TOKEN};
 use crate::support::daemon::{self, Process, SOON};
 use crate::support::http;
 use crate::support::wait::eventually;
@@ -172,6 +172,26 @@ fn a_lane_that_missive_has_told_to_wait_waits_on_under_new_routes_and_limits_and
     all_is_told(&running, 3);
     let budget = running.status()["lanes"][0]["budget_minute"].as_u64().expect("a number");
     assert!(budget <= 100, "the new limit counts: {budget}");
+}
+
+#[test]
+fn a_lane_whose_token_is_refused_tries_a_new_one_at_once() {
+    let Some(scene) = Scene::new(&["alerts"], |draft| draft) else { return };
+    fs::write(scene.config.token_file(), "missive_pat-revoked").expect("written");
+    let running = Running::start(&scene);
+    scene.record("alerts").payload(alert("Held", "firing")).send(&scene.kafka);
+    let until = eventually(SOON, "halted lane", || {
+        let lane = running.status()["lanes"][0].clone();
+        (lane["state"] == "halted").then(|| lane["until_ms"].as_u64().expect("a time"))
+    });
+    fs::write(scene.config.token_file(), TOKEN).expect("written");
+    let last = running.reload();
+    assert_eq!(last["outcome"], "applied", "{last}");
+    scene.sandbox.wait_for_messages(1);
+    let entries = scene.sandbox.ask("/control/ledger?limit=1000")["entries"].as_array().expect("a list").clone();
+    let told = entries.last().and_then(|entry| entry["received_at"].as_u64()).expect("a time");
+    assert!(told < until, "before its next try, at {until}: {told}");
+    assert!(!running.process.has_line("ledger partitions given back"), "no lane was disturbed");
 }
 
 #[test]

@@ -107,7 +107,7 @@ impl Owner {
         }
         let waits = kafka.manners.waits_until().max(kafka.quiet_at);
         if kafka.open.is_empty()
-            && matches!(lane.blocked(), Blocked::Until(at) | Blocked::Halted { retry_at: at } if at > waits)
+            && matches!(lane.blocked(), Blocked::Until(at) | Blocked::Halted { retry_at: at, .. } if at > waits)
         {
             return Err(format!(
                 "{:?} after a clean hand-over: nobody asked it to wait beyond {waits:?}",

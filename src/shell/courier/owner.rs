@@ -150,6 +150,8 @@ struct Owner<'p> {
     answers: Receiver<Answered>,
     answers_to: SyncSender<Answered>,
     remarks: Remarks,
+    /// Renewals of tokens that lanes were told of.
+    renewals: u64,
     over: bool,
 }
 
@@ -198,6 +200,7 @@ impl<'p> Owner<'p> {
             answers,
             answers_to,
             remarks: Remarks::default(),
+            renewals: plan.tokens.renewals(),
             over: false,
         })
     }
@@ -236,6 +239,7 @@ impl<'p> Owner<'p> {
         let now = clock::now();
         self.take_answers(now);
         let more = !draining && self.fold_available(now);
+        self.tell_of_tokens(now);
         self.wake_lanes(now);
         self.remarks.say_due();
         self.report_if_due();
@@ -299,6 +303,19 @@ impl<'p> Owner<'p> {
             late.extend(over.map(|delivery| Answered::too_late(name, &delivery)));
         }
         late
+    }
+
+    /// A reload has let tokens be read again: a lane whose token Missive has refused tries at once.
+    fn tell_of_tokens(&mut self, now: Timestamp) {
+        let renewals = self.plan.tokens.renewals();
+        if std::mem::replace(&mut self.renewals, renewals) == renewals {
+            return;
+        }
+        for (name, lane) in &mut self.lanes {
+            if let Some(effects) = self.effects.get_mut(name) {
+                lane.step(now, Input::TokenRenewed, effects);
+            }
+        }
     }
 
     fn wake_lanes(&mut self, now: Timestamp) {

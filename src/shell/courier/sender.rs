@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::Thread;
@@ -23,7 +24,13 @@ const TOKEN_FILE_BYTES_MAX: usize = 4 * 1024;
 
 /// The tokens of all lanes. A file is read when it is first needed, and again after Missive has refused what it held.
 #[derive(Clone)]
-pub struct Tokens(Arc<HashMap<Box<str>, Held>>);
+pub struct Tokens(Arc<All>);
+
+struct All {
+    held: HashMap<Box<str>, Held>,
+    /// How often files were to be read again because somebody said so.
+    renewals: AtomicU64,
+}
 
 struct Held {
     source: TokenSource,
@@ -33,11 +40,11 @@ struct Held {
 impl Tokens {
     pub fn new(sources: impl IntoIterator<Item = (Box<str>, TokenSource)>) -> Self {
         let held = |(lane, source)| (lane, Held { source, token: Mutex::new(None) });
-        Self(Arc::new(sources.into_iter().map(held).collect()))
+        Self(Arc::new(All { held: sources.into_iter().map(held).collect(), renewals: AtomicU64::new(0) }))
     }
 
     pub(super) fn of(&self, lane: &str) -> Option<Token> {
-        let held = self.0.get(lane)?;
+        let held = self.0.held.get(lane)?;
         let mut token = held.token.lock().unwrap_or_else(PoisonError::into_inner);
         if token.is_none() {
             *token = read(&held.source);
@@ -47,13 +54,19 @@ impl Tokens {
 
     /// Files are read again when they are next needed.
     pub fn forget(&self) {
-        for held in self.0.values() {
+        for held in self.0.held.values() {
             *held.token.lock().unwrap_or_else(PoisonError::into_inner) = None;
         }
+        self.0.renewals.fetch_add(1, Ordering::Release);
+    }
+
+    /// Another number than before: halted lanes may try at once.
+    pub(super) fn renewals(&self) -> u64 {
+        self.0.renewals.load(Ordering::Acquire)
     }
 
     fn refused(&self, lane: &str) {
-        if let Some(held) = self.0.get(lane) {
+        if let Some(held) = self.0.held.get(lane) {
             *held.token.lock().unwrap_or_else(PoisonError::into_inner) = None;
         }
     }
