@@ -167,7 +167,7 @@ impl Manners {
         let nobody_can_tell = match heard.answer.verdict(Addressed::ById) {
             Verdict::Accepted { .. } => finding == Finding::Unclear,
             Verdict::LostConversation => true,
-            Verdict::Doubt | Verdict::Refused => failed + 1 >= LOOK_UPS,
+            Verdict::Doubt | Verdict::Refused => failed.saturating_add(1) >= LOOK_UPS,
             Verdict::Wait(span) => {
                 self.wait(now, rules, span);
                 false

@@ -357,7 +357,7 @@ impl Owner {
         };
         match (asked, answer.verdict(Addressed::ById)) {
             (Asked::LookUp { .. }, Verdict::Doubt | Verdict::Refused) => {
-                self.doubts.insert(message, failed + 1);
+                self.doubts.insert(message, failed.saturating_add(1));
             }
             (Asked::LookUp { finding: Finding::Taken, .. }, _) => {
                 self.found.push(message);
