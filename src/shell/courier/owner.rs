@@ -227,6 +227,8 @@ impl<'p> Owner<'p> {
             self.turn(drain.is_some());
         }
         self.remarks.say();
+        // what was committed since the last report counts, however this ends
+        self.report_lanes(clock::now());
         for name in self.lanes.keys() {
             self.plan.telemetry.lane_gone(name);
         }
@@ -477,6 +479,10 @@ impl<'p> Owner<'p> {
             Some((name, _)) => ReadyState::Halted(format!("missive refuses the token of lane {name}")),
             None => ReadyState::Ready,
         });
+        self.report_lanes(now);
+    }
+
+    fn report_lanes(&self, now: Timestamp) {
         for (name, lane) in &self.lanes {
             let Counted { books, tally } = self.counted.get(name).cloned().unwrap_or_default();
             let report = LaneReport {
