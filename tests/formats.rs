@@ -60,7 +60,8 @@ fn decode(source: &Source, payload: &[u8], headers: &[(&str, &[u8])]) -> Result<
 }
 
 fn tell(event: &Event<'_>) -> String {
-    let facts = &event.facts();
+    let mut names = String::new();
+    let facts = &event.facts(&mut names);
     let since = event.since.map_or("-".to_owned(), |since| since.as_millis().to_string());
     let mut told = format!("{:?} {} in {:?} since {since}\n", event.state, event.urgency.as_str(), event.conversation);
     let rows = [

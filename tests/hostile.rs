@@ -57,7 +57,8 @@ fn decode(source: &Source, handling: &Handling, payload: &[u8]) -> String {
         assert!(event.index >= next, "out of order");
         next = event.index + 1;
         assert!(event.conversation.len() <= KEY_BYTES_MAX, "{}", event.conversation.len());
-        let facts = &event.facts();
+        let mut names = String::new();
+        let facts = &event.facts(&mut names);
         assert!(facts.text.len() <= TEXT_BYTES_MAX && facts.link.len() <= 1024);
         let short = [&facts.subject, &facts.title, &facts.severity, &facts.author];
         assert!(short.iter().all(|fact| fact.len() <= 1024), "{facts:?}");

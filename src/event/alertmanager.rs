@@ -16,10 +16,13 @@ use super::identity::{Fingerprint, HashKey};
 use super::json::{Fields, member, string, text};
 use super::links::LINK_BYTES_MAX;
 use super::screen::Needs;
-use super::{Coverage, Event, Facts, KEY_BYTES_MAX, State, TEXT_BYTES_MAX, Telling, Timestamp, Urgency, cut};
+use super::{Coverage, Event, Facts, KEY_BYTES_MAX, State, TEXT_BYTES_MAX, Tell, Telling, Timestamp, Urgency, cut};
 
 /// Labels that say nothing a line needs: they stand elsewhere in the message.
 const UNNAMED_LABELS: [&str; 4] = ["alertname", "severity", "alertgroup", "grafana_folder"];
+
+/// Bytes of a group's or an alert's name with its labels.
+const LABELS_BYTES_MAX: usize = 256;
 
 /// Annotations that say what an alert is about, best first.
 const TEXT_ANNOTATIONS: [&str; 3] = ["summary", "message", "description"];
@@ -47,9 +50,6 @@ pub(super) fn needs() -> Needs {
 pub(super) fn decode(key: &HashKey, root: Value<'_, '_>, emit: &mut dyn FnMut(&Event<'_>)) -> Result<usize, Refusal> {
     each(key, root, |event, _| emit(&event))
 }
-
-/// How the facts of an alert are put together, of its body and itself.
-type Tell = for<'t> fn(Value<'t, 't>, Value<'t, 't>) -> Facts<'t>;
 
 /// Shows every alert of a body as an event, beside the alert itself.
 pub(super) fn each<'a>(
@@ -193,22 +193,28 @@ impl<'a> Alert<'a> {
     }
 }
 
-pub(super) fn facts_in_group<'a>(root: Value<'a, 'a>, alert: Value<'a, 'a>) -> Facts<'a> {
-    Facts { subject: subject(root), ..facts(root, alert) }
+pub(super) fn facts_in_group<'a>(root: Value<'a, 'a>, alert: Value<'a, 'a>, names: &'a mut String) -> Facts<'a> {
+    names.clear();
+    subject(root, names);
+    let end = names.len();
+    title(root, alert, names);
+    let (subject, title) = names.split_at(end);
+    facts(root, alert, subject, title)
 }
 
-fn facts_of_one<'a>(root: Value<'a, 'a>, alert: Value<'a, 'a>) -> Facts<'a> {
+fn facts_of_one<'a>(root: Value<'a, 'a>, alert: Value<'a, 'a>, names: &'a mut String) -> Facts<'a> {
     let labels = member(alert, "labels");
     let key = labels.and_then(|labels| key_of_one(member(root, "groupKey"), labels).ok()).unwrap_or("");
-    Facts { subject: Cow::Borrowed(cut(key, 256)), ..facts(root, alert) }
+    names.clear();
+    title(root, alert, names);
+    facts(root, alert, cut(key, LABELS_BYTES_MAX), names)
 }
 
-fn facts<'a>(root: Value<'a, 'a>, alert: Value<'a, 'a>) -> Facts<'a> {
-    let labels = member(alert, "labels");
-    let severity = labels.map_or("", |labels| text(labels, "severity"));
+fn facts<'a>(root: Value<'a, 'a>, alert: Value<'a, 'a>, subject: &'a str, title: &'a str) -> Facts<'a> {
+    let severity = member(alert, "labels").map_or("", |labels| text(labels, "severity"));
     Facts {
-        subject: Cow::Borrowed(""),
-        title: title(labels, root),
+        subject: Cow::Borrowed(subject),
+        title: Cow::Borrowed(title),
         text: Cow::Borrowed(cut(summary(alert, root), TEXT_BYTES_MAX)),
         severity: Cow::Borrowed(cut(severity, 64)),
         link: Cow::Borrowed(address(text(alert, "generatorURL"))),
@@ -235,7 +241,7 @@ pub(super) fn conversation_key<'a>(key: &HashKey, text: &'a str) -> Cow<'a, str>
 }
 
 /// The group's labels on one line, its alert name first.
-fn subject<'a>(root: Value<'a, 'a>) -> Cow<'a, str> {
+fn subject(root: Value<'_, '_>, line: &mut String) {
     let labels = member(root, "groupLabels");
     let name = labels.map_or("", |labels| text(labels, "alertname"));
     let name = if name.is_empty() {
@@ -244,40 +250,31 @@ fn subject<'a>(root: Value<'a, 'a>) -> Cow<'a, str> {
         name
     };
     let head = if name.is_empty() { "Alerts" } else { name };
-    with_labels(head, labels, |_| true)
+    with_labels(head, labels, |_| true, line);
 }
 
 /// The alert's name and the labels that tell it from its siblings.
-fn title<'a>(labels: Option<Value<'a, 'a>>, root: Value<'a, 'a>) -> Cow<'a, str> {
+fn title(root: Value<'_, '_>, alert: Value<'_, '_>, line: &mut String) {
+    let labels = member(alert, "labels");
     let name = labels.map_or("", |labels| text(labels, "alertname"));
     let common = member(root, "commonLabels");
-    with_labels(name, labels, |label| common.is_none_or(|common| member(common, label).is_none()))
+    with_labels(name, labels, |label| common.is_none_or(|common| member(common, label).is_none()), line);
 }
 
-fn with_labels<'a>(head: &'a str, labels: Option<Value<'a, 'a>>, named: impl Fn(&str) -> bool) -> Cow<'a, str> {
-    const LABELS_BYTES_MAX: usize = 256;
-    let head = cut(head, LABELS_BYTES_MAX);
-    // Grown in steps it would cost several allocations an event.
-    let mut line: Option<String> = None;
+/// Adds a line that begins with `head`.
+fn with_labels(head: &str, labels: Option<Value<'_, '_>>, named: impl Fn(&str) -> bool, into: &mut String) {
+    let begin = into.len();
+    into.push_str(cut(head, LABELS_BYTES_MAX));
     for (name, value) in labels.and_then(ValueIntoObject::into_object).iter().flatten() {
-        let value = string(value).unwrap_or("");
-        if UNNAMED_LABELS.contains(&name)
-            || !named(name)
-            || line.as_ref().map_or(head.len(), String::len) + name.len() + value.len() + 2 > LABELS_BYTES_MAX
-        {
+        let (value, length) = (string(value).unwrap_or(""), into.len() - begin);
+        if UNNAMED_LABELS.contains(&name) || !named(name) || length + name.len() + value.len() + 2 > LABELS_BYTES_MAX {
             continue;
         }
-        let line = line.get_or_insert_with(|| {
-            let mut line = String::with_capacity(LABELS_BYTES_MAX);
-            line.push_str(head);
-            line
-        });
-        line.push_str(if line.is_empty() { "" } else { " " });
-        line.push_str(name);
-        line.push('=');
-        line.push_str(value);
+        into.push_str(if length == 0 { "" } else { " " });
+        into.push_str(name);
+        into.push('=');
+        into.push_str(value);
     }
-    line.map_or(Cow::Borrowed(head), Cow::Owned)
 }
 
 fn summary<'a>(alert: Value<'a, 'a>, root: Value<'a, 'a>) -> &'a str {
@@ -313,7 +310,8 @@ mod tests {
         let mut seen = Vec::new();
         let record = Record { payload: Some(payload.as_bytes()), headers: &[] };
         Decoder::new(HashKey::new([1; 16])).decode(&Format::Alertmanager, record, &mut |event| {
-            let facts = event.facts();
+            let mut names = String::new();
+            let facts = event.facts(&mut names);
             seen.push((
                 event.state,
                 event.urgency,

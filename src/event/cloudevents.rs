@@ -297,7 +297,8 @@ mod tests {
         let mut seen = Vec::new();
         let record = Record { payload: payload.map(str::as_bytes), headers };
         Decoder::new(HashKey::new([1; 16])).decode(&Format::CloudEvents { kind }, record, &mut |event| {
-            let facts = (event.facts().title.to_string(), event.facts().text.to_string());
+            let facts =
+                (event.facts(&mut String::new()).title.to_string(), event.facts(&mut String::new()).text.to_string());
             seen.push((event.identity, event.conversation.to_string(), facts.0, facts.1, event.state));
         })?;
         Ok(seen)

@@ -33,8 +33,8 @@ pub(super) fn decode(key: &HashKey, root: Value<'_, '_>, emit: &mut dyn FnMut(&E
     })
 }
 
-fn facts<'a>(root: Value<'a, 'a>, alert: Value<'a, 'a>) -> Facts<'a> {
-    let facts = facts_in_group(root, alert);
+fn facts<'a>(root: Value<'a, 'a>, alert: Value<'a, 'a>, names: &'a mut String) -> Facts<'a> {
+    let facts = facts_in_group(root, alert, names);
     let text = if facts.text.is_empty() { measured(alert) } else { facts.text };
     Facts { link: Cow::Borrowed(link(alert)), text, ..facts }
 }
@@ -78,7 +78,8 @@ mod tests {
         let mut seen = Vec::new();
         let record = Record { payload: Some(payload.as_bytes()), headers: &[] };
         Decoder::new(HashKey::new([1; 16])).decode(&Format::Grafana, record, &mut |event| {
-            let facts = event.facts();
+            let mut names = String::new();
+            let facts = event.facts(&mut names);
             seen.push((event.state, facts.title.to_string(), facts.text.to_string(), facts.link.to_string()));
         })?;
         Ok(seen)

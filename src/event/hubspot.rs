@@ -188,7 +188,8 @@ mod tests {
         let mut seen = Vec::new();
         let record = Record { payload: Some(payload.as_bytes()), headers: &[] };
         Decoder::new(HashKey::new([1; 16])).decode(&Format::HubSpot, record, &mut |event| {
-            let (text, link) = (event.facts().text.to_string(), event.facts().link.to_string());
+            let (text, link) =
+                (event.facts(&mut String::new()).text.to_string(), event.facts(&mut String::new()).link.to_string());
             seen.push((event.identity, event.conversation.to_string(), text, link));
         })?;
         Ok(seen)

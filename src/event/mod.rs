@@ -201,14 +201,18 @@ pub struct Event<'a> {
 }
 
 impl Event<'_> {
-    /// What a message may show of it; put together now.
-    pub fn facts(&self) -> Facts<'_> {
+    /// What a message may show of it; put together now, in `names` where it doesn't stand in the record as it is told.
+    pub fn facts<'t>(&'t self, names: &'t mut String) -> Facts<'t> {
         match &self.telling {
             Telling::Told(facts) => facts.clone(),
-            Telling::Untold { root, element, tell } => tell(*root, *element),
+            Telling::Untold { root, element, tell } => tell(*root, *element, names),
         }
     }
 }
+
+/// How the facts of an event are put together, of the record and the event's part of it; what has to be written for them goes
+/// into the text, whatever stood there.
+pub type Tell = for<'t> fn(Value<'t, 't>, Value<'t, 't>, &'t mut String) -> Facts<'t>;
 
 /// Where the facts of an event come from. Most events are repeats, and nobody asks for theirs.
 #[derive(Clone, Debug)]
@@ -216,7 +220,7 @@ pub enum Telling<'a> {
     /// They are at hand.
     Told(Facts<'a>),
     /// They are put together of the record and the event's part of it.
-    Untold { root: Value<'a, 'a>, element: Value<'a, 'a>, tell: for<'t> fn(Value<'t, 't>, Value<'t, 't>) -> Facts<'t> },
+    Untold { root: Value<'a, 'a>, element: Value<'a, 'a>, tell: Tell },
 }
 
 /// What a message may show of an event.

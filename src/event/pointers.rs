@@ -252,7 +252,8 @@ mod tests {
         let record = Record { payload: Some(payload.as_bytes()), headers: &[] };
         let format = Format::Json(Box::new(pointers));
         let count = Decoder::new(HashKey::new([1; 16])).decode(&format, record, &mut |event| {
-            let Facts { title, text, .. } = event.facts();
+            let mut names = String::new();
+            let Facts { title, text, .. } = event.facts(&mut names);
             let since = event.since.map(super::super::Timestamp::as_secs);
             seen.push((event.state, event.conversation.to_string(), title.into(), text.into(), since));
         })?;

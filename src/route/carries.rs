@@ -203,7 +203,8 @@ mod tests {
         let mut facts = Facts::default();
         let carries: &'static Carries = Box::leak(Box::new(carries.clone()));
         let look = &mut |event: &Event<'_>| {
-            let (mut furnished, mut scratch) = (event.facts(), String::new());
+            let (mut names, mut scratch) = (String::new(), String::new());
+            let mut furnished = event.facts(&mut names);
             let link = Cow::Owned(furnished.link.into_owned());
             furnished = Facts { link, ..Facts::default() };
             carries.furnish(event, &mut scratch, &mut furnished);

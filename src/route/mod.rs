@@ -46,6 +46,13 @@ pub enum Start {
     Latest,
 }
 
+/// Where facts are put together; kept from event to event for its buffers.
+#[derive(Debug, Default)]
+pub struct Scratch {
+    names: String,
+    carried: String,
+}
+
 /// One config rule.
 #[derive(Clone, Debug)]
 pub struct Rule {
@@ -118,12 +125,8 @@ impl Rule {
         RouteHash(key.fingerprint(&[b"route", self.name.as_bytes()]))
     }
 
-    /// The event as this rule's observation. Those of one event have places of their own, in the order of the rules.
-    pub fn observe<'a>(&'a self, hash: RouteHash, event: &'a Event<'a>, seen: Seen) -> Observation<'a> {
-        Observation { facts: event.facts(), ..self.sight(hash, event, seen) }
-    }
-
-    /// The same without its facts, which take longer than all the rest: a repeat is told without.
+    /// The event as this rule's observation, but for its facts, which take longer than all the rest: a repeat is told without.
+    /// Observations of one event have places of their own, in the order of the rules.
     pub fn sight<'a>(&'a self, hash: RouteHash, event: &Event<'a>, seen: Seen) -> Observation<'a> {
         Observation {
             position: Position { offset: seen.offset, index: event.index * RULES_MAX + seen.copy },
@@ -140,9 +143,11 @@ impl Rule {
         }
     }
 
-    /// Adds to an observation of `event` what is needed only if it is told; `scratch` holds what has to be put together.
-    pub fn furnish<'a>(&'a self, event: &Event<'a>, scratch: &'a mut String, observation: &mut Observation<'a>) {
-        self.carries.furnish(event, scratch, &mut observation.facts);
+    /// Adds the facts to an observation of `event`, which are needed only if it is told; `scratch` holds what has to be put
+    /// together.
+    pub fn furnish<'a>(&'a self, event: &'a Event<'a>, scratch: &'a mut Scratch, observation: &mut Observation<'a>) {
+        observation.facts = event.facts(&mut scratch.names);
+        self.carries.furnish(event, &mut scratch.carried, &mut observation.facts);
     }
 }
 
@@ -295,7 +300,7 @@ mod tests {
         let look = &mut |event: &Event<'_>| {
             for (copy, rule) in (0..).zip(&rules) {
                 let seen = Seen { offset: 5, at: Timestamp::EPOCH, old: false, copy };
-                positions.push(rule.observe(rule.hash(&key), event, seen).position);
+                positions.push(rule.sight(rule.hash(&key), event, seen).position);
             }
         };
         let record = Record { payload: Some(payload), headers: &[] };

@@ -13,7 +13,7 @@ use crate::event::{Decoder, Event, Fingerprint, FrameBuilder, HashKey, Kind, Rec
 use crate::lane::{Effects, Input, Lane, Policy, Request};
 use crate::missive::RoutingKey;
 use crate::missive::answer::{Answer, Status};
-use crate::route::{Seen, Source};
+use crate::route::{Scratch, Seen, Source};
 
 /// Not the installation's: nobody can tell that one by what is shown.
 const KEY: HashKey = HashKey::new([0; 16]);
@@ -163,8 +163,8 @@ impl<'c> Stage<'c> {
             let rule = &self.source.rules[rule];
             let offset = i64::try_from(place).unwrap_or(i64::MAX);
             let seen = Seen { offset, at: now, old: false, copy };
-            let mut observation = rule.observe(rule.hash(&KEY), event, seen);
-            let mut scratch = String::new();
+            let mut observation = rule.sight(rule.hash(&KEY), event, seen);
+            let mut scratch = Scratch::default();
             rule.furnish(event, &mut scratch, &mut observation);
             frames.entry(rule.lane.clone()).or_default().push(&observation);
             let lane = self.config.lanes.iter().find(|lane| lane.policy.lane == rule.lane);
@@ -187,7 +187,7 @@ impl<'c> Stage<'c> {
             record: place,
             index: event.index,
             state: word(event.state),
-            title: event.facts().title.to_string(),
+            title: event.facts(&mut String::new()).title.to_string(),
             identity: event.identity.to_string(),
             routes,
         }

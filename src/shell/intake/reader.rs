@@ -18,7 +18,7 @@ use super::verbatim::Verbatim;
 use super::whole::Whole;
 use crate::config;
 use crate::event::{Decoder, HashKey, Timestamp};
-use crate::route::{self, RouteHash, Rule, Source};
+use crate::route::{self, RouteHash, Rule, Scratch, Source};
 use crate::shell::kafka::Partition;
 
 /// One source record, borrowed.
@@ -77,7 +77,7 @@ impl Reader {
             cache: Cache::new(horizon, keys_max),
             verbatim: Verbatim::new(horizon, keys_max),
             whole: Whole::default(),
-            scratch: String::new(),
+            scratch: Scratch::default(),
             frame_max: FrameMax { bytes: intake.frame_bytes_max, items: FRAME_ITEMS_MAX },
             spare: Spare::default(),
             letter_bytes_max,

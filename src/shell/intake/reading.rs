@@ -15,7 +15,7 @@ use super::verbatim::{Heard, Verbatim, stamp};
 use super::whole::{Part, Whole, home};
 use crate::event::{Coverage, Decoder, Event, Fingerprint, HashKey, Observation, Position, Record, Timestamp};
 use crate::lane::Outcome;
-use crate::route::{Seen, Source};
+use crate::route::{Scratch, Seen, Source};
 use crate::shell::letters::{Events, Replaying};
 
 /// Observations in one frame at most.
@@ -32,7 +32,7 @@ pub(super) struct Tools {
     pub(super) verbatim: Verbatim,
     pub(super) whole: Whole,
     /// Used again and again for what has to be put together of an event that is news.
-    pub(super) scratch: String,
+    pub(super) scratch: Scratch,
     pub(super) frame_max: FrameMax,
     pub(super) spare: Spare,
     /// The longest value that the dead-letters topic takes.
@@ -263,7 +263,7 @@ struct Framing<'m> {
     cache: &'m mut Cache,
     heard: &'m mut Heard,
     whole: &'m mut Whole,
-    scratch: &'m mut String,
+    scratch: &'m mut Scratch,
     held: &'m mut Held,
     frame_max: FrameMax,
     spare: &'m mut Spare,
@@ -287,7 +287,6 @@ impl Framing<'_> {
         match self.cache.note(now, claim) {
             Sent::New => {
                 self.heard.news();
-                observation.facts = event.facts();
                 rule.furnish(event, self.scratch, &mut observation);
                 frame.push(&observation);
             }

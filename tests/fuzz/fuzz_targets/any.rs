@@ -15,7 +15,8 @@ pub fn decode(format: &Format, compression: Compression, headers: &[(&str, &[u8]
         assert!(event.index >= next, "out of order");
         next = event.index + 1;
         assert!(event.conversation.len() <= KEY_BYTES_MAX);
-        let facts = &event.facts();
+        let mut names = String::new();
+        let facts = &event.facts(&mut names);
         assert!(facts.text.len() <= TEXT_BYTES_MAX && facts.link.len() <= 1024);
         let short = [&facts.subject, &facts.title, &facts.severity, &facts.author];
         assert!(short.iter().all(|fact| fact.len() <= 1024));
