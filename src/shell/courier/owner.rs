@@ -39,11 +39,11 @@ const RECORDS_PER_TURN: usize = 256;
 /// How long state that nobody waits for may stay uncommitted.
 const COMMIT_LINGER: Duration = Duration::from_millis(100);
 
-/// The same when it is much: conversations that change all the time are written once for many changes.
-const COMMIT_LINGER_IN_A_FLOOD: Duration = Duration::from_secs(1);
+/// The same at most, when it is much: conversations that change all the time are written once for many changes.
+const COMMIT_LINGER_MAX: Duration = Duration::from_secs(1);
 
-/// Changed records that make a flood.
-const FLOOD: usize = 500;
+/// How much a commit writes before the next one lingers longer, in proportion.
+const COMMIT_BYTES: usize = 32 << 10;
 
 /// How often metrics are told.
 const REPORT_INTERVAL: Duration = Duration::from_millis(100);
@@ -142,6 +142,8 @@ struct Owner<'p> {
     position: Option<i64>,
     committed_position: Option<i64>,
     dirty_since: Option<Instant>,
+    /// What the last commit wrote.
+    committed_bytes: usize,
     retry_at: Option<Instant>,
     trimmed_at: Instant,
     reported_at: Instant,
@@ -193,6 +195,7 @@ impl<'p> Owner<'p> {
             position: restored.position,
             committed_position: restored.position,
             dirty_since: None,
+            committed_bytes: 0,
             retry_at: None,
             trimmed_at: clock::monotonic(),
             reported_at: clock::monotonic(),
@@ -368,14 +371,17 @@ impl<'p> Owner<'p> {
     }
 
     fn linger(&self) -> Duration {
-        let dirty: usize = self.effects.values().map(|effects| effects.dirty.len()).sum();
-        if dirty < FLOOD { COMMIT_LINGER } else { COMMIT_LINGER_IN_A_FLOOD }
+        let times = u32::try_from(self.committed_bytes / COMMIT_BYTES).unwrap_or(u32::MAX);
+        COMMIT_LINGER.saturating_mul(times.max(1)).min(COMMIT_LINGER_MAX)
     }
 
     fn commit(&mut self) {
         let writes = self.writes();
         match transaction::commit(&self.producer, &writes) {
-            Outcome::Committed => self.committed(),
+            Outcome::Committed => {
+                self.committed_bytes = writes.iter().filter_map(|write| write.value.as_ref()).map(Vec::len).sum();
+                self.committed();
+            }
             Outcome::Aborted(error) => {
                 tracing::warn!(%error, partition = self.partition, "a transaction was aborted; its state stays dirty");
                 self.retry_at = Some(clock::monotonic() + RETRY_PAUSE);
