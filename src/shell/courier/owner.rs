@@ -15,12 +15,12 @@ use std::time::{Duration, Instant};
 use rdkafka::consumer::BaseConsumer;
 use rdkafka::error::KafkaError;
 use rdkafka::message::Message;
-use rdkafka::producer::{BaseProducer, Producer};
+use rdkafka::producer::BaseProducer;
 
 use super::ledger::{fold, follow};
 use super::remarks::Remarks;
 use super::sender::{self, Answered, Answers};
-use super::takeover::{POSITION_KEY, Restored, TakeoverError, close_left_open, restore, resume};
+use super::takeover::{POSITION_KEY, Restored, resume, take_over};
 use super::transaction::{self, Outcome, Write};
 use super::{Order, Orders, Plan, dead_letter, fallback};
 use crate::event::Timestamp;
@@ -28,10 +28,9 @@ use crate::lane::{Blocked, Books, Effects, Input, Lane, Tally};
 use crate::shell::clock::{self, Deadline};
 use crate::shell::decisions;
 use crate::shell::drain::End;
-use crate::shell::kafka::{QuietContext, transactional_config};
+use crate::shell::kafka::QuietContext;
 use crate::shell::readiness::{Gate, ReadyState};
 use crate::telemetry::LaneReport;
-use crate::telemetry::process::restored;
 
 /// Ledger records folded in one turn.
 const RECORDS_PER_TURN: usize = 256;
@@ -52,16 +51,13 @@ const REPORT_INTERVAL: Duration = Duration::from_millis(100);
 const LONGEST_WAITING: usize = 10;
 
 /// How long an owner rests before it tries again what failed.
-const RETRY_PAUSE: Duration = Duration::from_millis(500);
+pub(super) const RETRY_PAUSE: Duration = Duration::from_millis(500);
 
 /// The longest sleep: orders, metrics and Kafka's own events are looked at this often.
 const SLEEP_MAX: Duration = Duration::from_millis(250);
 
 /// How often the ledger is trimmed behind the position.
 const TRIM_INTERVAL: Duration = Duration::from_secs(60);
-
-/// The longest that fencing and reading the state take.
-const TAKEOVER_MAX: Duration = Duration::from_secs(630);
 
 /// Owns a partition until ordered to leave, or until somebody else does.
 pub fn own(plan: &Arc<Plan>, partition: i32, gate: Gate, orders: &Orders) {
@@ -76,56 +72,6 @@ pub fn own(plan: &Arc<Plan>, partition: i32, gate: Gate, orders: &Orders) {
         Order::Work => gate.leave(),
         Order::Drain | Order::Abandon => gate.retire(),
     }
-}
-
-/// Fences the predecessor and reads the state; keeps trying until it succeeds or is ordered to leave.
-fn take_over(
-    plan: &Plan,
-    partition: i32,
-    gate: &Gate,
-    orders: &Orders,
-) -> Option<(BaseProducer<QuietContext>, Restored)> {
-    gate.set(ReadyState::Starting("reading the state"));
-    while orders.current() == Order::Work {
-        gate.excuse(TAKEOVER_MAX);
-        let started = clock::monotonic();
-        let taken = try_take_over(plan, partition);
-        restored(partition, clock::monotonic().saturating_duration_since(started));
-        match taken {
-            Ok(taken) => return Some(taken),
-            Err(TakeoverFailure::Kafka(error)) => tracing::warn!(%error, partition, "taking over a ledger partition"),
-            Err(TakeoverFailure::State(error)) => {
-                tracing::error!(%error, partition, "this partition's state can't be read; it is left alone");
-                gate.set(ReadyState::Halted(error.to_string()));
-            }
-        }
-        thread::park_timeout(RETRY_PAUSE);
-    }
-    None
-}
-
-enum TakeoverFailure {
-    Kafka(KafkaError),
-    State(TakeoverError),
-}
-
-fn try_take_over(plan: &Plan, partition: i32) -> Result<(BaseProducer<QuietContext>, Restored), TakeoverFailure> {
-    let started = clock::monotonic();
-    let config = transactional_config(&plan.kafka, &plan.names.transactional_id(partition));
-    let producer: BaseProducer<QuietContext> =
-        config.create_with_context(QuietContext).map_err(TakeoverFailure::Kafka)?;
-    producer.init_transactions(Duration::from_secs(15)).map_err(TakeoverFailure::Kafka)?;
-    close_left_open(plan, partition, &producer).map_err(TakeoverFailure::State)?;
-    let restored = restore(plan, partition).map_err(TakeoverFailure::State)?;
-    let took = clock::monotonic().saturating_duration_since(started);
-    tracing::info!(
-        partition,
-        records = restored.records,
-        position = restored.position,
-        took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
-        "took over a ledger partition"
-    );
-    Ok((producer, restored))
 }
 
 struct Owner<'p> {

@@ -1,21 +1,33 @@
 //! Taking over a ledger partition: fence, close what was left open, read the state to its true end, go on where it says.
 
 use std::collections::BTreeMap;
+use std::thread;
 use std::time::Duration;
 
 use rdkafka::error::KafkaError;
-use rdkafka::producer::BaseProducer;
+use rdkafka::producer::{BaseProducer, Producer};
 use thiserror::Error;
 
-use super::Plan;
+use super::owner::RETRY_PAUSE;
 use super::transaction::{self, Outcome, Write};
+use super::{Order, Orders, Plan};
 use crate::event::Timestamp;
 use crate::lane::{Effects, Lane, StateError, StateKey};
-use crate::shell::kafka::{CLOSING_KEY, QuietContext, ReadError, read_stable_part, wait_until_stable};
-use crate::telemetry::process::restoring;
+use crate::shell::clock;
+use crate::shell::kafka::{
+    CLOSING_KEY, QuietContext, ReadError, read_stable_part, transactional_config, wait_until_stable,
+};
+use crate::shell::readiness::{Gate, ReadyState};
+use crate::telemetry::process::{self, restoring};
 
 /// Key of the record that says where in the ledger the state stands: the next offset to fold, as decimal digits.
 pub const POSITION_KEY: &str = "position";
+
+/// The longest that fencing and reading the state take.
+const TAKEOVER_MAX: Duration = Duration::from_secs(630);
+
+/// How long fencing may take.
+const FENCING_MAX: Duration = Duration::from_secs(15);
 
 /// How long the next record of a state partition may take.
 const SILENCE_MAX: Duration = Duration::from_secs(60);
@@ -47,15 +59,61 @@ pub struct Restored {
     pub records: usize,
 }
 
+/// Fences the predecessor and reads the state; keeps trying until it succeeds or is ordered to leave.
+pub fn take_over(
+    plan: &Plan,
+    partition: i32,
+    gate: &Gate,
+    orders: &Orders,
+) -> Option<(BaseProducer<QuietContext>, Restored)> {
+    gate.set(ReadyState::Starting("reading the state"));
+    while orders.current() == Order::Work {
+        gate.excuse(TAKEOVER_MAX);
+        let started = clock::monotonic();
+        let taken = try_take_over(plan, partition);
+        process::restored(partition, clock::monotonic().saturating_duration_since(started));
+        match taken {
+            Ok(taken) => return Some(taken),
+            Err(TakeoverFailure::Kafka(error)) => tracing::warn!(%error, partition, "taking over a ledger partition"),
+            Err(TakeoverFailure::State(error)) => {
+                tracing::error!(%error, partition, "this partition's state can't be read; it is left alone");
+                gate.set(ReadyState::Halted(error.to_string()));
+            }
+        }
+        thread::park_timeout(RETRY_PAUSE);
+    }
+    None
+}
+
+enum TakeoverFailure {
+    Kafka(KafkaError),
+    State(TakeoverError),
+}
+
+fn try_take_over(plan: &Plan, partition: i32) -> Result<(BaseProducer<QuietContext>, Restored), TakeoverFailure> {
+    let started = clock::monotonic();
+    let config = transactional_config(&plan.kafka, &plan.names.transactional_id(partition));
+    let producer: BaseProducer<QuietContext> =
+        config.create_with_context(QuietContext).map_err(TakeoverFailure::Kafka)?;
+    producer.init_transactions(FENCING_MAX).map_err(TakeoverFailure::Kafka)?;
+    close_left_open(plan, partition, &producer).map_err(TakeoverFailure::State)?;
+    let restored = restore(plan, partition).map_err(TakeoverFailure::State)?;
+    let took = clock::monotonic().saturating_duration_since(started);
+    tracing::info!(
+        partition,
+        records = restored.records,
+        position = restored.position,
+        took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
+        "took over a ledger partition"
+    );
+    Ok((producer, restored))
+}
+
 /// Closes a transaction that Kafka has left open in the state. By now every one of our predecessors' has an end, so one that
 /// is still open has lost its marker: Kafka has been seen to acknowledge a commit, and to leave its marker out, while the only
 /// broker with the partition is shut down in an orderly way. The marker of our own, empty transaction closes it as committed: as
 /// it was acknowledged. Had it been aborted, that would do no harm, because each one takes a consistent state to the next.
-pub fn close_left_open(
-    plan: &Plan,
-    partition: i32,
-    producer: &BaseProducer<QuietContext>,
-) -> Result<(), TakeoverError> {
+fn close_left_open(plan: &Plan, partition: i32, producer: &BaseProducer<QuietContext>) -> Result<(), TakeoverError> {
     let (kafka, topic) = (&plan.kafka, &plan.names.state);
     match wait_until_stable(kafka, topic, partition, OPEN_MAX) {
         Ok(()) => return Ok(()),
@@ -71,7 +129,7 @@ pub fn close_left_open(
 }
 
 /// Reads a partition's state. The caller has fenced its predecessor and closed what that one left open.
-pub fn restore(plan: &Plan, partition: i32) -> Result<Restored, TakeoverError> {
+fn restore(plan: &Plan, partition: i32) -> Result<Restored, TakeoverError> {
     let mut records: BTreeMap<Vec<u8>, Vec<u8>> = BTreeMap::new();
     let mut read = 0;
     restoring(partition, read);
