@@ -411,10 +411,11 @@ mod tests {
     fn sealed() -> Vec<u8> {
         let mut builder = FrameBuilder::of(ID, Course::SetByOperator);
         builder.push(&observation(3));
-        builder.drop_duplicate("alerts", "key", Position { offset: 4, index: 0 });
+        let [one, other] = [1, 2].map(Fingerprint::from_u128);
+        builder.drop_duplicate(one, Position { offset: 4, index: 0 }, || ("alerts", "key"));
         builder.push(&observation(5));
-        builder.drop_duplicate("alerts", "key", Position { offset: 6, index: 0 });
-        builder.drop_duplicate("alerts", "other", Position { offset: 6, index: 1 });
+        builder.drop_duplicate(one, Position { offset: 6, index: 0 }, || unreachable!("they are known"));
+        builder.drop_duplicate(other, Position { offset: 6, index: 1 }, || ("alerts", "other"));
         builder.snapshot(&snapshot());
         let mut bytes = Vec::new();
         builder.seal("default", "topic", 2, &mut bytes);

@@ -4,12 +4,11 @@
 //! conversations stand one behind the other in one text, and positions in one list, sorted by conversation when it is sealed.
 //! Limits are the caller's: it looks at [`FrameBuilder::bytes`] and [`FrameBuilder::items`].
 
-use std::hash::{BuildHasher, RandomState};
-
 use hashbrown::HashTable;
 use serde::ser::SerializeSeq;
 use serde::{Serialize, Serializer};
 
+use super::Fingerprint;
 use super::frame::{
     Course, Header, KIND_FRAME, Observation, Position, SNAPSHOT_ENTITIES_MAX, Snapshot, TopicId, VERSION,
 };
@@ -45,16 +44,15 @@ impl FrameBuilder {
         self.observations += 1;
     }
 
-    /// Notes an observation that is left out because the lane has just been told the same.
-    pub fn drop_duplicate(&mut self, route: &str, conversation: &str, position: Position) {
-        let hash = self.left_out.hashing.hash_one((route, conversation));
-        self.left_out.note(hash, route, conversation, position);
-    }
-
-    /// The same for whoever has a keyed hash of route and conversation at hand. A builder is given the one or the other, not
-    /// both, or it takes one conversation for two.
-    pub fn drop_hashed(&mut self, hash: u64, route: &str, conversation: &str, position: Position) {
-        self.left_out.note(hash, route, conversation, position);
+    /// Notes an observation that is left out because the lane has just been told the same. `home` stands for its route and
+    /// conversation; their names are asked for once a frame.
+    pub fn drop_duplicate<'n>(
+        &mut self,
+        home: Fingerprint,
+        position: Position,
+        names: impl FnOnce() -> (&'n str, &'n str),
+    ) {
+        self.left_out.note(home, position, names);
     }
 
     /// Adds a snapshot, after the observations of its record.
@@ -106,10 +104,8 @@ struct LeftOut {
     /// Routes and conversation keys, one behind the other.
     names: String,
     conversations: Vec<Named>,
-    /// Places in `conversations`, by their names.
-    by_name: HashTable<u32>,
-    /// The names are strangers' words.
-    hashing: RandomState,
+    /// Places in `conversations`, by their homes.
+    by_home: HashTable<u32>,
     items: Vec<(u32, Position)>,
     /// Filled for sealing: positions by conversation.
     sorted: Vec<Position>,
@@ -118,7 +114,7 @@ struct LeftOut {
 /// Where the names of one conversation stand.
 #[derive(Debug)]
 struct Named {
-    hash: u64,
+    home: Fingerprint,
     route: usize,
     key: usize,
     end: usize,
@@ -127,23 +123,20 @@ struct Named {
 }
 
 impl LeftOut {
-    fn note(&mut self, hash: u64, route: &str, key: &str, position: Position) {
-        let Self { names, conversations, by_name, items, .. } = self;
-        let is_it = |place: &u32| {
-            let known = &conversations[*place as usize];
-            names[known.route..known.key] == *route && names[known.key..known.end] == *key
-        };
-        if let Some(place) = by_name.find(hash, is_it) {
+    fn note<'n>(&mut self, home: Fingerprint, position: Position, names_of: impl FnOnce() -> (&'n str, &'n str)) {
+        let Self { names, conversations, by_home, items, .. } = self;
+        let hash = |home: Fingerprint| home.as_u128() as u64;
+        let is_it = |place: &u32| conversations[*place as usize].home == home;
+        if let Some(place) = by_home.find(hash(home), is_it) {
             conversations[*place as usize].items += 1;
             return items.push((*place, position));
         }
         let place = u32::try_from(conversations.len()).expect("frames are far smaller");
-        let begin = names.len();
+        let (begin, (route, key)) = (names.len(), names_of());
         names.push_str(route);
         names.push_str(key);
-        let (key, end) = (begin + route.len(), names.len());
-        conversations.push(Named { hash, route: begin, key, end, items: 1 });
-        by_name.insert_unique(hash, place, |place| conversations[*place as usize].hash);
+        conversations.push(Named { home, route: begin, key: begin + route.len(), end: names.len(), items: 1 });
+        by_home.insert_unique(hash(home), place, |place| hash(conversations[*place as usize].home));
         items.push((place, position));
     }
 
@@ -166,7 +159,7 @@ impl LeftOut {
     fn clear(&mut self) {
         self.names.clear();
         self.conversations.clear();
-        self.by_name.clear();
+        self.by_home.clear();
         self.items.clear();
     }
 }

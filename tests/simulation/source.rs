@@ -9,7 +9,7 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
-use missived::event::{FrameBuilder, Position, Timestamp};
+use missived::event::{FrameBuilder, HashKey, Position, Timestamp};
 
 use super::happening::{Happening, Place, Snapshot, SourceRecord};
 use super::random::Random;
@@ -17,6 +17,9 @@ use super::scenario::SECOND;
 
 /// How long an intake remembers what it has sent.
 const CACHE_HORIZON: u64 = 10 * SECOND;
+
+/// Of what stands for conversations in frames.
+const HOMES: HashKey = HashKey::new([9; 16]);
 
 /// The most of one frame.
 const FRAME_ITEMS_MAX: u64 = 64;
@@ -132,7 +135,9 @@ impl SourcePartition {
                 let position = Position { offset: *offset, index };
                 let dropped = producer.has_just_sent(now, happening);
                 if dropped {
-                    self.builder.drop_duplicate(happening.place.route, &happening.place.key, position);
+                    let names = (happening.place.route, &*happening.place.key);
+                    let home = HOMES.fingerprint(&[names.0.as_bytes(), names.1.as_bytes()]);
+                    self.builder.drop_duplicate(home, position, || names);
                 } else {
                     self.builder.push(&happening.observation(position, record.stamped));
                 }

@@ -23,7 +23,7 @@ fn said(story: &mut Story, id: u128, course: Course, offset: i64, text: &str) {
     };
     let mut builder = FrameBuilder::of(TopicId::from_u128(id), course);
     builder.push(&observation);
-    builder.drop_duplicate("chat", "ann", Position { offset, index: 1 });
+    builder.drop_duplicate(identity, Position { offset, index: 1 }, || ("chat", "ann"));
     let mut bytes = Vec::new();
     builder.seal("default", "topic", 0, &mut bytes);
     let Ok(LedgerRecord::Frame(frame)) = LedgerRecord::read(&bytes) else { panic!("a frame") };

@@ -154,7 +154,7 @@ impl Holdings {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::Position;
+    use crate::event::{Fingerprint, Position};
 
     const ID: TopicId = TopicId::from_u128(7);
     const OTHER: TopicId = TopicId::from_u128(8);
@@ -189,7 +189,8 @@ mod tests {
         let max = FrameMax { bytes: 1 << 20, items: 2 };
         let held = holdings.find("a", 3).expect("ours");
         for (offset, lane) in [(1, 0), (2, 1), (3, 0), (4, 0), (5, 1)] {
-            held.frame(lane, max, &mut spare).drop_duplicate("r", "k", Position { offset, index: 0 });
+            let (home, position) = (Fingerprint::from_u128(1), Position { offset, index: 0 });
+            held.frame(lane, max, &mut spare).drop_duplicate(home, position, || ("r", "k"));
         }
         let made: Vec<_> = held.take().into_iter().map(|(lane, frame)| (lane, frame.items())).collect();
         assert_eq!(made, [(0, 2), (1, 2), (0, 1)]);

@@ -119,7 +119,8 @@ impl Reading<'_> {
             let planned = &rules[place][rule];
             let frame = self.held.frame(planned.lane, *frame_max, spare);
             let position = Position { offset: record.offset, index: told.index };
-            frame.drop_hashed(told.home, &sources[place].rules[rule].name, known.conversation(told), position);
+            let names = || (&*sources[place].rules[rule].name, known.conversation(told));
+            frame.drop_duplicate(told.home, position, names);
             if frame_max.is_reached_by(frame) {
                 self.progress = Progress::Full;
             }
@@ -293,7 +294,7 @@ impl Framing<'_> {
             Sent::Repeat => {
                 self.heard.repeat(place, home, &observation, claim);
                 let Observation { position, conversation, .. } = &observation;
-                frame.drop_hashed(home.as_u128() as u64, &rule.name, conversation, *position);
+                frame.drop_duplicate(home, *position, || (&rule.name, conversation));
             }
         }
         if self.frame_max.is_reached_by(frame) {

@@ -35,7 +35,7 @@ pub struct Told {
     /// Its place in the record.
     pub index: u32,
     /// A keyed hash of its route and conversation.
-    pub home: u64,
+    pub home: Fingerprint,
     /// Where its conversation's name stands.
     name: (u32, u32),
 }
@@ -151,7 +151,7 @@ impl Heard {
             return;
         }
         let name = self.name(&observation.conversation);
-        let (rule, index, home) = (number(rule), observation.position.index, home.as_u128() as u64);
+        let (rule, index) = (number(rule), observation.position.index);
         self.told.push(Told { rule, index, home, name });
         self.claims.push(claim);
     }
@@ -424,7 +424,7 @@ match = { team = "pay" }
         let long = "x".repeat(500);
         for number in 0..20_000 {
             let heard = verbatim.hear();
-            heard.told.push(Told { rule: 0, index: 0, home: 0, name: (0, 500) });
+            heard.told.push(Told { rule: 0, index: 0, home: Fingerprint::from_u128(0), name: (0, 500) });
             heard.names.push_str(&long);
             heard.claims.push(claim);
             verbatim.keep(Timestamp::EPOCH, Fingerprint::from_u128(number));
@@ -434,7 +434,7 @@ match = { team = "pay" }
         let mut verbatim = Verbatim::new(Duration::from_secs(1_000), 1_000_000);
         for number in 0..20_000 {
             let heard = verbatim.hear();
-            heard.told.push(Told { rule: 0, index: 0, home: 0, name: (0, 500) });
+            heard.told.push(Told { rule: 0, index: 0, home: Fingerprint::from_u128(0), name: (0, 500) });
             heard.names.push_str(&long);
             verbatim.keep(Timestamp::EPOCH, Fingerprint::from_u128(number));
             assert!(verbatim.generations.current.names.len() < NAMES_BYTES_MAX + 501);
