@@ -43,6 +43,7 @@ pub struct Batch<C: ConsumerContext + 'static> {
 #[derive(Clone, Copy)]
 pub struct Fetched<'b> {
     message: *const raw::rd_kafka_message_t,
+    topic: &'b str,
     batch: PhantomData<&'b raw::rd_kafka_message_t>,
 }
 
@@ -103,15 +104,18 @@ impl<C: ConsumerContext + 'static> Batch<C> {
 
     /// The records in order, and what went wrong in between.
     pub fn records(&self) -> impl Iterator<Item = Result<Fetched<'_>, KafkaError>> {
-        self.messages.iter().map(|message| {
+        let mut last = (ptr::null_mut(), "");
+        self.messages.iter().map(move |message| {
             // SAFETY: the message is ours and lives until the batch is dropped, which is borrowed meanwhile.
-            let error = unsafe { (**message).err };
-            match error {
-                RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR => {
-                    Ok(Fetched { message: message.cast_const(), batch: PhantomData })
-                }
-                error => Err(KafkaError::MessageConsumption(error.into())),
+            let raw::rd_kafka_message_t { err, rkt, .. } = unsafe { **message };
+            if err != RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR {
+                return Err(KafkaError::MessageConsumption(err.into()));
             }
+            if last.0 != rkt {
+                // SAFETY: a message that is no error holds on to its topic, and is ours as long as the batch.
+                last = (rkt, unsafe { topic_name(rkt) });
+            }
+            Ok(Fetched { message: message.cast_const(), topic: last.1, batch: PhantomData })
         })
     }
 }
@@ -128,7 +132,9 @@ impl<C: ConsumerContext + 'static> Drop for Batch<C> {
 impl<'b> Fetched<'b> {
     /// A record that the consumer itself was given.
     pub fn polled(message: &'b BorrowedMessage<'_>) -> Self {
-        Self { message: message.ptr(), batch: PhantomData }
+        // SAFETY: a message that is no error holds on to its topic, and lives for `'b`.
+        let topic = unsafe { topic_name((*message.ptr()).rkt) };
+        Self { message: message.ptr(), topic, batch: PhantomData }
     }
 
     const fn message(&self) -> &'b raw::rd_kafka_message_t {
@@ -147,10 +153,8 @@ impl<'b> Fetched<'b> {
         unsafe { bytes(self.message().key, self.message().key_len) }
     }
 
-    pub fn topic(&self) -> &'b str {
-        // SAFETY: a message holds on to its topic, whose name ends in NUL.
-        let name = unsafe { CStr::from_ptr(raw::rd_kafka_topic_name(self.message().rkt)) };
-        name.to_str().unwrap_or_default()
+    pub const fn topic(&self) -> &'b str {
+        self.topic
     }
 
     pub const fn partition(&self) -> i32 {
@@ -193,6 +197,15 @@ impl<'b> Fetched<'b> {
             }
         }
     }
+}
+
+/// # Safety
+///
+/// The topic lives for `'b`.
+unsafe fn topic_name<'b>(topic: *mut raw::rd_kafka_topic_t) -> &'b str {
+    // SAFETY: as the caller promises; its name is its own, and ends in NUL.
+    let name = unsafe { CStr::from_ptr(raw::rd_kafka_topic_name(topic)) };
+    name.to_str().unwrap_or_default()
 }
 
 /// # Safety
