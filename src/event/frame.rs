@@ -1,4 +1,5 @@
-//! What travels on the ledger: frames of observations from the intake, lessons from the hook, and what an operator sends back.
+//! What travels on the ledger: frames of observations from the intake, lessons from the hook ([`lesson`]),
+//! and what an operator sends back.
 //!
 //! A *frame* covers a contiguous range of one source partition for one lane: the observations in it, the positions of those
 //! that the intake dropped as duplicates itself, and snapshots where a record named all of its conversation and that had
@@ -19,17 +20,20 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use super::lesson::{self, Lesson};
 use super::{Facts, Fingerprint, State, Timestamp, Urgency};
 
 /// The version that is written.
 pub(super) const VERSION: u8 = 3;
 /// Its predecessor, which is read as well.
-const VERSION_BEFORE: u8 = 2;
+pub(super) const VERSION_BEFORE: u8 = 2;
 /// The one before that, likewise.
-const VERSION_FIRST: u8 = 1;
+pub(super) const VERSION_FIRST: u8 = 1;
 pub(super) const KIND_FRAME: u8 = 1;
-const KIND_LESSON: u8 = 2;
+/// One lesson; read, and no longer written.
+pub(super) const KIND_LESSON: u8 = 2;
 const KIND_RETURNED: u8 = 3;
+pub(super) const KIND_LESSONS: u8 = 4;
 
 /// The most observations or drops in one frame; more in one is damage.
 pub const FRAME_ITEMS_MAX: u32 = 1_000_000;
@@ -135,32 +139,6 @@ pub struct Snapshot<'a> {
     pub entities: Cow<'a, [Fingerprint]>,
 }
 
-/// What the hook learned about a conversation, for the lane that owns it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Lesson<'a> {
-    /// The channel whose door it came through.
-    pub channel: &'a str,
-    /// The routing key that Missive echoed, or empty.
-    pub routing_key: &'a str,
-    /// Missive's conversation id, or empty.
-    pub conversation_id: &'a str,
-    pub about: Learned,
-    pub at: Timestamp,
-}
-
-/// The kinds of lessons.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Learned {
-    /// A person answered: the conversation exists, and this is its id.
-    Answered,
-    Closed,
-    Reopened,
-    Muted,
-    Unmuted,
-    /// A person began it in Missive: this is its id, and the routing key is the recipient that was written to, none of ours.
-    Begun,
-}
-
 /// A delivery that was refused, or words that found no room, sent back to their lane because an operator said so.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Returned<'a> {
@@ -182,7 +160,7 @@ pub struct Returned<'a> {
 #[derive(Debug)]
 pub enum LedgerRecord<'a> {
     Frame(Frame<'a>),
-    Lesson(Lesson<'a>),
+    Lessons(Vec<Lesson<'a>>),
     Returned(Returned<'a>),
 }
 
@@ -309,8 +287,9 @@ impl<'a> LedgerRecord<'a> {
                 let (header, body) = postcard::take_from_bytes::<HeaderFirst<'_>>(rest).map_err(damaged)?;
                 read_frame(header.into(), body, Layout::First).map(Self::Frame)
             }
+            [VERSION, KIND_LESSONS, rest @ ..] => lesson::read_all(rest).map(Self::Lessons).map_err(damaged),
             [VERSION | VERSION_BEFORE | VERSION_FIRST, KIND_LESSON, rest @ ..] => {
-                postcard::from_bytes(rest).map(Self::Lesson).map_err(damaged)
+                postcard::from_bytes(rest).map(|lesson| Self::Lessons(vec![lesson])).map_err(damaged)
             }
             [VERSION | VERSION_BEFORE, KIND_RETURNED, rest @ ..] => {
                 postcard::from_bytes(rest).map(Self::Returned).map_err(damaged)
@@ -356,11 +335,6 @@ fn read_frame<'a>(header: Header<'a>, body: &'a [u8], layout: Layout) -> Result<
         Layout::First => Vec::new(),
     };
     Ok(Frame { lane, topic, topic_id, partition, course, count, layout, body, drops, snapshots })
-}
-
-/// Writes a lesson as a ledger record.
-pub fn write_lesson(lesson: &Lesson<'_>) -> Vec<u8> {
-    postcard::to_extend(lesson, vec![VERSION, KIND_LESSON]).expect("a Vec takes everything")
 }
 
 /// Writes what is sent back as a ledger record.
@@ -493,23 +467,6 @@ mod tests {
         ];
         for (bits, shown) in rows {
             assert_eq!(TopicId::from_u128(bits).to_string(), shown);
-        }
-    }
-
-    #[test]
-    fn a_lesson_comes_back_as_it_was_written_by_this_version_and_the_one_before() {
-        let lesson = Lesson {
-            channel: "ops",
-            routing_key: "alerts/key",
-            conversation_id: "c",
-            about: Learned::Muted,
-            at: Timestamp::from_millis(9),
-        };
-        let mut bytes = write_lesson(&lesson);
-        for version in [VERSION, VERSION_BEFORE, VERSION_FIRST] {
-            bytes[0] = version;
-            let Ok(LedgerRecord::Lesson(read)) = LedgerRecord::read(&bytes) else { panic!("not a lesson") };
-            assert_eq!(read, lesson);
         }
     }
 

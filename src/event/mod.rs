@@ -17,6 +17,7 @@ mod grafana;
 mod hubspot;
 mod identity;
 mod json;
+pub mod lesson;
 pub mod links;
 mod markup;
 mod opened;

@@ -10,7 +10,7 @@ use super::payload::Heard;
 use super::reply::{BY_CONVERSATION, Kind, ReplyRecord};
 use super::said::Part;
 use crate::event::Timestamp;
-use crate::event::frame::{Learned, Lesson};
+use crate::event::lesson::{Learned, Lesson};
 
 /// The shared label, in any case, that mutes a conversation.
 pub const MUTE_LABEL: &str = "mute";

@@ -137,7 +137,7 @@ mod tests {
     use super::super::proof::proven;
     use super::super::tests::door;
     use super::*;
-    use crate::event::frame::Learned;
+    use crate::event::lesson::Learned;
 
     const CONVERSATION: &str = "aaaaaaaa-bbbb-4ccc-8ddd-eeeeeeeeeeee";
 

@@ -10,7 +10,7 @@ use super::marks::{Known, Origin};
 use super::member::Change;
 use super::policy::{Flap, RoutePolicy};
 use super::{DeadLetter, Effects, Lane, Notice, Place, StateKey, note};
-use crate::event::frame::{Learned, Lesson};
+use crate::event::lesson::{Learned, Lesson};
 use crate::event::{Course, Fingerprint, Frame, Kind, Observation, Position, State, Urgency, cut};
 use crate::missive::RoutingKey;
 

@@ -57,7 +57,8 @@ pub use dedupe::AlreadyHashed;
 pub use policy::Policy;
 pub use state::{StateError, StateKey};
 
-use crate::event::frame::{Lesson, Returned};
+use crate::event::frame::Returned;
+use crate::event::lesson::Lesson;
 use crate::event::{Fingerprint, Frame, HashKey, Position, Timestamp};
 use crate::missive::{Addressed, Answer};
 use apart::Company;

@@ -66,9 +66,9 @@ impl LessonLost {
     }
 }
 
-/// Counts a lesson that did not reach the ledger.
-pub fn lesson_lost(why: LessonLost) {
-    counter!(LESSONS_LOST, "reason" => why.label()).increment(1);
+/// Counts lessons that did not reach the ledger.
+pub fn lessons_lost(why: LessonLost, count: usize) {
+    counter!(LESSONS_LOST, "reason" => why.label()).increment(count as u64);
 }
 
 /// Whose connection it is.

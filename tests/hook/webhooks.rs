@@ -16,10 +16,11 @@ async fn a_signed_reply_is_on_kafka_when_it_is_answered() {
     assert_eq!((value["body"].as_str(), value["route"].as_str()), (Some("ack"), Some("alerts")));
 
     let ledger = records(&stage.cluster, LEDGER, 2, |_| true);
-    let Ok(LedgerRecord::Lesson(lesson)) = LedgerRecord::read(ledger[0].payload().expect("payload")) else {
-        panic!("not a lesson")
+    let Ok(LedgerRecord::Lessons(lessons)) = LedgerRecord::read(ledger[0].payload().expect("payload")) else {
+        panic!("no lessons")
     };
-    assert_eq!((lesson.about, lesson.routing_key), (Learned::Answered, "alerts/lag"));
+    let learned: Vec<_> = lessons.iter().map(|lesson| (lesson.about, lesson.routing_key)).collect();
+    assert_eq!(learned, [(Learned::Answered, "alerts/lag")]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

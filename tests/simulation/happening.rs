@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::rc::Rc;
 
-use missived::event::frame::{Learned, Lesson, write_lesson};
+use missived::event::lesson::{Learned, Lesson, LessonsBuilder};
 use missived::event::{Facts, Fingerprint, HashKey, Observation, Position, State, Timestamp, Urgency};
 
 use super::inbox::conversation_id;
@@ -126,13 +126,14 @@ impl Happening {
 impl Gesture {
     pub fn write(&self, hash: &HashKey) -> Vec<u8> {
         let conversation = hash.fingerprint(&[self.route.as_bytes(), self.key.as_bytes()]);
-        write_lesson(&Lesson {
+        let lesson = Lesson {
             channel: channel_of(self.route),
             routing_key: &format!("{}/{}", self.route, self.key),
             conversation_id: &conversation_id(conversation).to_string(),
             about: self.about,
             at: Timestamp::from_millis(self.at),
-        })
+        };
+        LessonsBuilder::of(&lesson).as_bytes().to_vec()
     }
 }
 

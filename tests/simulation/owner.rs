@@ -290,7 +290,10 @@ impl Owner {
         let record = LedgerRecord::read(&entry.bytes).map_err(|error| error.to_string())?;
         let input = match &record {
             LedgerRecord::Frame(frame) => Input::Observed(frame),
-            LedgerRecord::Lesson(lesson) => Input::Learned(lesson),
+            LedgerRecord::Lessons(lessons) => match &lessons[..] {
+                [lesson] => Input::Learned(lesson),
+                _ => return Err("people do one thing at a time".to_owned()),
+            },
             LedgerRecord::Returned(returned) => Input::Returned(returned),
         };
         let (pending, sends) = (self.lane.books().pending(), self.effects.sends.len());

@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::rc::Rc;
 
-use missived::event::frame::Learned;
+use missived::event::lesson::Learned;
 use missived::event::{Position, State};
 
 use super::happening::{Gesture, Happening, Place};

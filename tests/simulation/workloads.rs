@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::rc::Rc;
 
-use missived::event::frame::Learned;
+use missived::event::lesson::Learned;
 use missived::event::{HashKey, State, Urgency};
 
 use super::happening::{Gesture, Happening, Jump, Place, Snapshot, SourceRecord};

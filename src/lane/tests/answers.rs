@@ -1,7 +1,7 @@
 //! What answers do: doubts that are looked up, channels that refuse, limits that a successor has to know.
 
 use super::*;
-use crate::event::frame::Learned;
+use crate::event::lesson::Learned;
 use crate::missive::answer::{Lost, RateLimit};
 
 const KNOWN: &str = "aaaaaaaa-bbbb-4ccc-8ddd-eeeeeeeeeeee";

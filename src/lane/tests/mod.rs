@@ -361,7 +361,7 @@ fn a_muted_conversation_that_is_over_is_forgotten_like_any_other() {
         about,
         at: Timestamp::from_millis(START),
     };
-    let muted = lesson(crate::event::frame::Learned::Muted);
+    let muted = lesson(crate::event::lesson::Learned::Muted);
     story.lane.step(story.now, Input::Learned(&muted), &mut story.effects);
     story.alert("a", "1", State::Resolved, Urgency::Critical);
     story.pass(HOUR * 3);

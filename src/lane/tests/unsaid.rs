@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::event::Snapshot;
-use crate::event::frame::Learned;
+use crate::event::lesson::Learned;
 
 impl Story {
     /// A group as its source reports it: these alerts, firing since `since` seconds after the start, and no others.

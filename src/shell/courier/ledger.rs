@@ -56,9 +56,10 @@ pub fn fold(
                 lane.step(now, Input::Returned(&returned), effects.entry(returned.lane.into()).or_default());
             }
         }
-        LedgerRecord::Lesson(lesson) => {
+        LedgerRecord::Lessons(lessons) => {
             for (name, lane) in lanes {
-                lane.step(now, Input::Learned(&lesson), effects.entry(name.clone()).or_default());
+                let effects = effects.entry(name.clone()).or_default();
+                lessons.iter().for_each(|lesson| lane.step(now, Input::Learned(lesson), effects));
             }
         }
     }

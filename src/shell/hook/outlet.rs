@@ -20,10 +20,10 @@ use super::Clock;
 use super::lessons::{GATHERED_FOR, Gathering, Lessons, Written};
 use super::memory::Writer;
 use crate::event::Timestamp;
-use crate::event::frame::Lesson;
+use crate::event::lesson::Lesson;
 use crate::hook::{Door, Heard, REPLAY_HEADER, ReplayKey, ReplyRecord};
 use crate::shell::kafka::QuietContext;
-use crate::telemetry::hook::{LessonLost, Unwritten, lesson_lost};
+use crate::telemetry::hook::{LessonLost, Unwritten, lessons_lost};
 
 /// A producer that tells those who wait what Kafka says. To be idempotent, to wait for all replicas and to give up on its own
 /// (`message.timeout.ms`), which bounds how long a repeat can find its first request under way.
@@ -72,7 +72,7 @@ const AROUND_BYTES: usize = 4_096;
 /// What was handed to librdkafka and is not acknowledged yet.
 pub enum Underway {
     Reply(ReplyUnderway),
-    Lesson,
+    Lessons { count: usize },
 }
 
 /// Who has to be told.
@@ -103,10 +103,10 @@ impl ProducerContext for Deliveries {
                 tracing::warn!(%error, "reply not written");
                 writer.failed(Unwritten::Rejected);
             }
-            (Underway::Lesson, Ok(_)) => {}
-            (Underway::Lesson, Err((error, _))) => {
-                tracing::warn!(%error, "lesson not written");
-                lesson_lost(LessonLost::Rejected);
+            (Underway::Lessons { .. }, Ok(_)) => {}
+            (Underway::Lessons { count }, Err((error, _))) => {
+                tracing::warn!(%error, count, "lessons not written");
+                lessons_lost(LessonLost::Rejected, count);
             }
         }
     }
@@ -133,7 +133,7 @@ impl Outbox {
 
     fn teach(self: &Arc<Self>, door: &Door, lesson: &Lesson<'_>) {
         let Some(partition) = self.outlet.partition_of_lane.get(&door.lane) else {
-            return lesson_lost(LessonLost::NoPartition);
+            return lessons_lost(LessonLost::NoPartition, 1);
         };
         match self.lessons.add(*partition, lesson) {
             Gathering::Begun => drop(tokio::spawn(hand_over_soon(Arc::downgrade(self)))),
@@ -143,7 +143,7 @@ impl Outbox {
     }
 
     fn hand_over(&self) {
-        self.lessons.hand_over(|lesson| self.outlet.lesson(&lesson));
+        self.lessons.hand_over(|written| self.outlet.lessons(&written));
     }
 }
 
@@ -192,12 +192,13 @@ impl Outlet {
         whole.or_else(|| parcel.raw.and_then(|_| Some(parcel.reply.to_json(None)).filter(fits)))
     }
 
-    fn lesson(&self, lesson: &Written) {
-        let underway = Box::new(Underway::Lesson);
-        let record = BaseRecord::<[u8], _, _>::with_opaque_to(&self.ledger, underway).payload(&lesson.value);
-        if let Err((error, _)) = self.producer.send(record.partition(lesson.partition)) {
-            tracing::warn!(%error, "lesson not taken by the Kafka client");
-            lesson_lost(LessonLost::Rejected);
+    fn lessons(&self, Written { partition, lessons }: &Written) {
+        let count = lessons.count();
+        let underway = Box::new(Underway::Lessons { count });
+        let record = BaseRecord::<[u8], _, _>::with_opaque_to(&self.ledger, underway).payload(lessons.as_bytes());
+        if let Err((error, _)) = self.producer.send(record.partition(*partition)) {
+            tracing::warn!(%error, count, "lessons not taken by the Kafka client");
+            lessons_lost(LessonLost::Rejected, count);
         }
     }
 }
