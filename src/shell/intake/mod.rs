@@ -18,6 +18,7 @@ mod generations;
 mod held;
 mod reader;
 mod reading;
+mod stamping;
 mod starting;
 mod verbatim;
 mod whole;
@@ -47,7 +48,7 @@ pub use cycle::Cycle;
 use cycle::{Ack, Acks, Cycles};
 pub use footing::Footing;
 use footing::note;
-pub use reader::{Arrived, FrameLane, Reader};
+pub use reader::{Arrived, FrameLane, Header, Reader};
 
 /// Writes under way at most; then reading waits.
 const WRITES_MAX: usize = 256;
@@ -94,9 +95,6 @@ pub struct Plan {
     pub telemetry: Arc<Telemetry>,
     pub gate: Arc<Gate>,
 }
-
-/// A record's header; it may have no value.
-type Header<'b> = (&'b str, Option<&'b [u8]>);
 
 /// What a turn has read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -14,12 +14,16 @@ use super::dead_letter::Letter;
 use super::footing::{Footing, Step};
 use super::held::{FrameMax, Holdings, Spare};
 use super::reading::{FRAME_ITEMS_MAX, Reading, Tools};
+use super::stamping::Stamping;
 use super::verbatim::Verbatim;
 use super::whole::Whole;
 use crate::config;
 use crate::event::{Decoder, HashKey, Timestamp};
 use crate::route::{self, RouteHash, Rule, Scratch, Source};
 use crate::shell::kafka::Partition;
+
+/// A header's name, and its value if it has one.
+pub type Header<'r> = (&'r str, Option<&'r [u8]>);
 
 /// One source record, borrowed.
 #[derive(Clone, Copy, Debug)]
@@ -32,8 +36,8 @@ pub struct Arrived<'r> {
     pub key: Option<&'r [u8]>,
     /// None is a tombstone.
     pub payload: Option<&'r [u8]>,
-    /// In order; a header may have no value.
-    pub headers: &'r [(&'r str, Option<&'r [u8]>)],
+    /// In order.
+    pub headers: &'r [Header<'r>],
 }
 
 /// A rule with its hash and its lane.
@@ -73,9 +77,9 @@ impl Reader {
         let tools = Tools {
             rules: planned(&sources, &hash_key, &lanes),
             decoder: Decoder::new(hash_key.clone()),
-            hash_key,
             cache: Cache::new(horizon, keys_max),
             verbatim: Verbatim::new(horizon, keys_max),
+            stamping: Stamping::new(&hash_key, sources.len()),
             whole: Whole::default(),
             scratch: Scratch::default(),
             frame_max: FrameMax { bytes: intake.frame_bytes_max, items: FRAME_ITEMS_MAX },
@@ -84,6 +88,7 @@ impl Reader {
             cycle: Cycle::default(),
             decoded: None,
             sources,
+            hash_key,
         };
         Self { tools, lanes, holdings: Holdings::default(), buffer: Vec::new() }
     }

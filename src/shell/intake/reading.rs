@@ -11,7 +11,8 @@ use super::cycle::Cycle;
 use super::dead_letter::{Failure, Letter, letter};
 use super::held::{FrameMax, Held, Spare};
 use super::reader::{Arrived, Planned};
-use super::verbatim::{Heard, Verbatim, stamp};
+use super::stamping::Stamping;
+use super::verbatim::{Heard, Verbatim};
 use super::whole::{Part, Whole, home};
 use crate::event::{Coverage, Decoder, Event, Fingerprint, HashKey, Observation, Position, Record, Timestamp};
 use crate::lane::Outcome;
@@ -30,6 +31,7 @@ pub(super) struct Tools {
     pub(super) decoder: Decoder,
     pub(super) cache: Cache,
     pub(super) verbatim: Verbatim,
+    pub(super) stamping: Stamping,
     pub(super) whole: Whole,
     /// Used again and again for what has to be put together of an event that is news.
     pub(super) scratch: Scratch,
@@ -93,7 +95,7 @@ impl Reading<'_> {
         }
         let stamp = match record.payload {
             Some(payload) if !Replaying::is_named_in(record.headers) => {
-                Some(stamp(&self.tools.hash_key, place, record.headers, payload))
+                Some(self.tools.stamping.stamp(place, record.headers, payload))
             }
             Some(_) | None => None,
         };

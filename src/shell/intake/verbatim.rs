@@ -6,8 +6,8 @@
 //! counted as decoding would have counted them. The cache stays the only judge of what is a repeat, so what is remembered here
 //! may be old, or missing, but it is never wrong: decoding the same bytes for the same source comes to the same.
 //!
-//! Two records that share a hash would be taken for one another, and news would be lost. Payloads are strangers' words, so the
-//! hash has a secret key, and is as strong as the one that identities rest on.
+//! Two records that share a hash would be taken for one another, and news would be lost; `stamping.rs` sees to it that they
+//! don't.
 //!
 //! Limits: nothing is remembered of a record that is news, replayed, refused, or left out in part, nor of one that comes to more
 //! than [`TOLD_MAX`] observations; numbers and horizon are the cache's, names have [`NAMES_BYTES_MAX`] a generation.
@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use super::cache::Claim;
 use super::generations::{Generation, Generations, Room};
-use crate::event::{Fingerprint, HashKey, Observation, Timestamp};
+use crate::event::{Fingerprint, Observation, Timestamp};
 use crate::lane::AlreadyHashed;
 
 /// Observations of one record that are remembered at most.
@@ -223,19 +223,6 @@ impl Generation for Remembered {
     }
 }
 
-/// The hash of a record's bytes, as the source at this place gets them.
-pub fn stamp(key: &HashKey, source: usize, headers: &[(&str, Option<&[u8]>)], payload: &[u8]) -> Fingerprint {
-    let mut hasher = key.hasher();
-    hasher.part(b"verbatim");
-    hasher.part(&source.to_le_bytes());
-    for (name, value) in headers {
-        hasher.part(name.as_bytes());
-        hasher.part(value.unwrap_or_default());
-    }
-    hasher.part(payload);
-    hasher.finish()
-}
-
 /// A place in a bounded buffer.
 fn number(place: usize) -> u32 {
     u32::try_from(place).expect("generations are far smaller")
@@ -248,10 +235,12 @@ mod tests {
     use proptest::collection::vec;
     use proptest::prelude::*;
 
-    use super::super::reader::{Arrived, Reader};
+    use super::super::reader::{Arrived, Header, Reader};
+    use super::super::stamping::Stamping;
     use super::super::{Footing, Progress};
     use super::*;
     use crate::config::{Config, Environment};
+    use crate::event::HashKey;
     use crate::shell::kafka::Partition;
     use crate::telemetry::IntakeReport;
 
@@ -331,7 +320,7 @@ match = { team = "pay" }
             .prop_map(|(body, topic, headers, after_ms, seal)| Step { body, topic, headers, after_ms, seal: seal == 0 })
     }
 
-    type Headers = &'static [(&'static str, Option<&'static [u8]>)];
+    type Headers = &'static [Header<'static>];
     const HEADERS: [Headers; 6] = [
         &[],
         &[],
@@ -400,7 +389,7 @@ match = { team = "pay" }
             headers: &[],
         };
         let known = |reader: &Reader, source, headers: Headers, payload| {
-            reader.knows_record(stamp(&KEY, source, headers, payload))
+            reader.knows_record(Stamping::new(&KEY, 2).stamp(source, headers, payload))
         };
         play(&mut reader, now, &one, false);
         assert!(!known(&reader, 0, &[], payload), "the first is news");
