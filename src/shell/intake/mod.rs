@@ -144,9 +144,10 @@ struct Member {
 impl Member {
     fn join(plan: Plan) -> Result<Self, KafkaError> {
         let mut consumer_config = group_config(&plan.kafka, &plan.names.intake_group, &plan.member);
-        // what is fetched unfolds to ten times as much, and counts as prefetched only then
+        // what is fetched unfolds to ten times as much, and counts as prefetched only then; of one partition at a time, so that
+        // it is read while it is still near the processor
         consumer_config.set("fetch.message.max.bytes", "1048576");
-        consumer_config.set("fetch.max.bytes", "4194304");
+        consumer_config.set("fetch.max.bytes", "1048576");
         // by default whoever has prefetched enough doesn't ask for a second, and has long run out by then
         consumer_config.set("fetch.queue.backoff.ms", "5");
         consumer_config.set("statistics.interval.ms", STATISTICS_MS);
