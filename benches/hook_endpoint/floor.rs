@@ -18,7 +18,7 @@ const WEBHOOKS: u32 = 200_000;
 const TOGETHER: u32 = 2_000;
 
 /// What the lane learns comes together; a record of it takes so much.
-const LESSONS: [u8; 32 << 10] = [b'x'; 32 << 10];
+static LESSONS: [u8; 32 << 10] = [b'x'; 32 << 10];
 
 /// About so much is learned from a reply.
 const LESSON_BYTES: u32 = 100;
