@@ -297,9 +297,10 @@ mod tests {
         let mut seen = Vec::new();
         let record = Record { payload: payload.map(str::as_bytes), headers };
         Decoder::new(HashKey::new([1; 16])).decode(&Format::CloudEvents { kind }, record, &mut |event| {
-            let facts =
-                (event.facts(&mut String::new()).title.to_string(), event.facts(&mut String::new()).text.to_string());
-            seen.push((event.identity, event.conversation.to_string(), facts.0, facts.1, event.state));
+            let mut names = String::new();
+            let Facts { title, text, .. } = event.facts(&mut names);
+            let (title, text) = (title.into_owned(), text.into_owned());
+            seen.push((event.identity, event.conversation.to_string(), title, text, event.state));
         })?;
         Ok(seen)
     }

@@ -303,9 +303,9 @@ mod tests {
         let record = Record { payload: payload.map(str::as_bytes), headers: &[] };
         let format = Format::Debezium(Box::new(table(snapshot)));
         Decoder::new(HashKey::new([1; 16])).decode(&format, record, &mut |event| {
-            let (title, text) =
-                (event.facts(&mut String::new()).title.to_string(), event.facts(&mut String::new()).text.to_string());
-            seen.push((event.identity, event.conversation.to_string(), title, text));
+            let mut names = String::new();
+            let Facts { title, text, .. } = event.facts(&mut names);
+            seen.push((event.identity, event.conversation.to_string(), title.into_owned(), text.into_owned()));
         })?;
         Ok(seen)
     }

@@ -11,7 +11,8 @@
 //!
 //! Layout: version byte, kind byte, then postcard: a header, the observations one after another, the drops, the snapshots.
 //! The version belongs to the ledger alone; the current one and those before it are read (version 1 knew no topic ids, no
-//! [`Course`], no snapshots and no [`Returned`], version 2 no facts beyond the first six). Limits: [`FRAME_ITEMS_MAX`]
+//! [`Course`], no snapshots and no [`Returned`], version 2 no facts beyond the first six; builds of version
+//! 3 from before lessons shared a record call such a record damaged). Limits: [`FRAME_ITEMS_MAX`]
 //! observations, [`SNAPSHOT_ENTITIES_MAX`] entities in a snapshot.
 
 use std::borrow::Cow;

@@ -41,6 +41,9 @@ use client::Client;
 pub use fallback::Ways;
 pub use sender::Tokens;
 
+/// How long an owner rests before it tries again what failed.
+const RETRY_PAUSE: Duration = Duration::from_millis(500);
+
 /// Everything the courier is given.
 pub struct Plan {
     pub kafka: config::Kafka,

@@ -22,7 +22,7 @@ use super::remarks::Remarks;
 use super::sender::{self, Answered, Answers};
 use super::takeover::{POSITION_KEY, Restored, resume, take_over};
 use super::transaction::{self, Outcome, Write};
-use super::{Order, Orders, Plan, dead_letter, fallback};
+use super::{Order, Orders, Plan, RETRY_PAUSE, dead_letter, fallback};
 use crate::event::Timestamp;
 use crate::lane::{Blocked, Books, Effects, Input, Lane, Tally};
 use crate::shell::clock::{self, Deadline};
@@ -49,9 +49,6 @@ const REPORT_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Conversations that a report names because they wait longest.
 const LONGEST_WAITING: usize = 10;
-
-/// How long an owner rests before it tries again what failed.
-pub(super) const RETRY_PAUSE: Duration = Duration::from_millis(500);
 
 /// The longest sleep: orders, metrics and Kafka's own events are looked at this often.
 const SLEEP_MAX: Duration = Duration::from_millis(250);

@@ -8,9 +8,8 @@ use rdkafka::error::KafkaError;
 use rdkafka::producer::{BaseProducer, Producer};
 use thiserror::Error;
 
-use super::owner::RETRY_PAUSE;
 use super::transaction::{self, Outcome, Write};
-use super::{Order, Orders, Plan};
+use super::{Order, Orders, Plan, RETRY_PAUSE};
 use crate::event::Timestamp;
 use crate::lane::{Effects, Lane, StateError, StateKey};
 use crate::shell::clock;
