@@ -14,7 +14,7 @@ use simd_json::tape::{Array, Object, Value};
 use super::decode::{EVENTS_PER_RECORD_MAX, Refusal};
 use super::identity::{Fingerprint, HashKey};
 use super::json::{Fields, member, string, text};
-use super::links::LINK_BYTES_MAX;
+use super::links::{LINK_BYTES_MAX, is_unbroken};
 use super::screen::Needs;
 use super::{Coverage, Event, Facts, KEY_BYTES_MAX, State, TEXT_BYTES_MAX, Tell, Telling, Timestamp, Urgency, cut};
 
@@ -279,14 +279,14 @@ fn with_labels(head: &str, labels: Option<Value<'_, '_>>, named: impl Fn(&str) -
 
 fn summary<'a>(alert: Value<'a, 'a>, root: Value<'a, 'a>) -> &'a str {
     let sources = [member(alert, "annotations"), member(root, "commonAnnotations")];
-    let candidates = sources.into_iter().flatten().flat_map(|from| TEXT_ANNOTATIONS.map(|name| text(from, name)));
-    candidates.into_iter().find(|found| !found.is_empty()).unwrap_or("")
+    let annotation = |from| TEXT_ANNOTATIONS.into_iter().map(move |name| text(from, name));
+    sources.into_iter().flatten().flat_map(annotation).find(|found| !found.is_empty()).unwrap_or("")
 }
 
 /// Addresses of a sane length; which of them are shown to people is for the route to say.
 pub(super) fn address(link: &str) -> &str {
     let web = link.starts_with("https://") || link.starts_with("http://");
-    if web && link.len() <= LINK_BYTES_MAX && !link.contains(char::is_whitespace) { link } else { "" }
+    if web && link.len() <= LINK_BYTES_MAX && is_unbroken(link) { link } else { "" }
 }
 
 #[cfg(test)]

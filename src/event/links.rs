@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use simd_json::prelude::ValueIntoObject;
 use simd_json::tape::Value;
 
@@ -51,26 +52,29 @@ fn built<'s>(fields: &Fields<'_>, link: &'s mut String) -> Option<&'s str> {
     link.push_str(external);
     link.push_str("/#/silences/new?filter=");
     for (place, (name, value)) in labels.iter().enumerate() {
-        encode(if place == 0 { "{" } else { "," }, link);
+        link.push_str(if place == 0 { "%7B" } else { "%2C" });
         encode(name, link);
-        encode("=\"", link);
+        link.push_str("%3D%22");
         quote(string(value)?, link);
-        encode("\"", link);
+        link.push_str("%22");
         if link.len() > LINK_BYTES_MAX {
             return None;
         }
     }
-    encode(if labels.is_empty() { "{}" } else { "}" }, link);
+    link.push_str(if labels.is_empty() { "%7B%7D" } else { "%7D" });
     Some(link.as_str()).filter(|link| !address(link).is_empty())
 }
 
 /// Adds a label's value as a matcher writes it, encoded.
 fn quote(value: &str, link: &mut String) {
     let mut rest = value;
-    while let Some(at) = rest.find(['\\', '"', '\n']) {
+    while let Some(at) = rest.bytes().position(|byte| matches!(byte, b'\\' | b'"' | b'\n')) {
         encode(&rest[..at], link);
-        encode(if rest[at..].starts_with('\n') { "\\n" } else { "\\" }, link);
-        let special = if rest[at..].starts_with('\n') { "" } else { &rest[at..=at] };
+        let special = match &rest[at..=at] {
+            "\n" => "\\n",
+            "\"" => "\\\"",
+            _ => "\\\\",
+        };
         encode(special, link);
         rest = &rest[at + 1..];
     }
@@ -86,14 +90,17 @@ pub fn encoded(text: &str) -> String {
 
 /// Adds it, percent-encoded.
 fn encode(text: &str, to: &mut String) {
-    const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
-            to.push(char::from(byte));
-        } else {
-            let digits = [byte >> 4, byte & 15].map(|digit| char::from(DIGITS[usize::from(digit)]));
-            to.extend(['%', digits[0], digits[1]]);
-        }
+    const ALL_BUT_UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+    to.extend(utf8_percent_encode(text, ALL_BUT_UNRESERVED));
+}
+
+/// Whether nothing in it could end an address in the midst of a text.
+pub fn is_unbroken(text: &str) -> bool {
+    if text.is_ascii() {
+        // counted, not looked for: that goes many bytes at a time
+        text.bytes().filter(|byte| matches!(byte, b'\t'..=b'\r' | b' ')).count() == 0
+    } else {
+        !text.contains(char::is_whitespace)
     }
 }
 
@@ -134,6 +141,18 @@ mod tests {
         let long = format!(r#"{{"alertname":"{}"}}"#, "x".repeat(2 * LINK_BYTES_MAX));
         assert_eq!(links("http://am:9093", &long, "{}").1, "");
         assert_eq!(links("javascript:alert(1)//", r#"{"alertname":"X"}"#, "{}").1, "");
+    }
+
+    #[test]
+    fn white_space_of_every_kind_breaks_an_address() {
+        for text in ["", "https://a/b?c=%20", "https://ä/é"] {
+            assert!(is_unbroken(text), "{text:?}");
+        }
+        for space in (0..=u32::from(char::MAX)).filter_map(char::from_u32).filter(|c| c.is_whitespace()) {
+            for text in [format!("https://a{space}b"), format!("https://ä{space}")] {
+                assert!(!is_unbroken(&text), "{text:?}");
+            }
+        }
     }
 
     #[test]

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use crate::event::links::{self, LINK_BYTES_MAX, Silencing, encoded};
+use crate::event::links::{self, LINK_BYTES_MAX, Silencing, encoded, is_unbroken};
 use crate::event::{Enclosed, Enclosure, Event, Facts, Field, Fields, Path, State, cut};
 
 /// The longest value of a field that a template names.
@@ -117,7 +117,7 @@ impl Carries {
             Some(rewrite) => Cow::Owned(format!("{}{}", rewrite.to, &link[rewrite.from.len()..])),
             None => link,
         };
-        let fit = link.starts_with("https://") && link.len() <= LINK_BYTES_MAX && !link.contains(char::is_whitespace);
+        let fit = link.starts_with("https://") && link.len() <= LINK_BYTES_MAX && is_unbroken(&link);
         if fit { link } else { Cow::Borrowed("") }
     }
 
