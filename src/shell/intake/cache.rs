@@ -70,7 +70,8 @@ impl Cache {
         if claims.iter().all(|claim| self.judge(*claim) == Sent::Repeat) { Sent::Repeat } else { Sent::New }
     }
 
-    fn judge(&self, Claim { key, identity }: Claim) -> Sent {
+    /// Is this a repeat? Nothing is noted.
+    pub fn judge(&self, Claim { key, identity }: Claim) -> Sent {
         let Generations { current, previous, .. } = &self.0;
         let known = current.identities.get(&key).or_else(|| previous.identities.get(&key));
         if known == Some(&identity) { Sent::Repeat } else { Sent::New }

@@ -24,6 +24,7 @@ mod verbatim;
 mod whole;
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -48,7 +49,7 @@ pub use cycle::Cycle;
 use cycle::{Ack, Acks, Cycles};
 pub use footing::Footing;
 use footing::note;
-pub use reader::{Arrived, FrameLane, Header, Reader};
+pub use reader::{Arrived, FrameLane, GROUP_MAX, Group, Header, Reader};
 
 /// Writes under way at most; then reading waits.
 const WRITES_MAX: usize = 256;
@@ -212,22 +213,25 @@ impl Member {
         let batch = self.batches.read(wait);
         let (now, began) = (clock::now(), clock::monotonic());
         let mut progress = if batch.is_empty() { Progress::Nothing } else { Progress::Read };
-        let (mut headers, mut first) = (Vec::new(), None);
-        for record in batch.records() {
-            match record {
-                Ok(record) => {
-                    progress = progress.max(self.take(now, record, &mut headers));
-                    first.get_or_insert_with(|| (clock::monotonic(), self.reader.decoded()));
-                }
-                Err(error) => self.could_not_read(error),
+        let (mut records, mut headers) = (batch.records().peekable(), Vec::new());
+        // The first one goes alone, and what it takes is measured.
+        let mut together = 1;
+        while records.peek().is_some() {
+            let read = records.by_ref().take(together);
+            let group: Group<_> =
+                read.filter_map(|record| record.map_err(|error| self.could_not_read(error)).ok()).collect();
+            progress = progress.max(self.take(now, &group, &mut headers));
+            if together == 1
+                && let (false, Some(format)) = (group.is_empty(), self.reader.decoded())
+            {
+                decoded(format, clock::monotonic().saturating_duration_since(began));
             }
+            together = GROUP_MAX;
         }
         if progress != Progress::Nothing {
             intake_turned(clock::monotonic().saturating_duration_since(began));
         }
-        if let Some((at, Some(format))) = first {
-            decoded(format, at.saturating_duration_since(began));
-        }
+        drop(records);
         drop(batch);
         self.begin_again_where_offsets_went_back();
         progress
@@ -238,27 +242,28 @@ impl Member {
         let consumer = Arc::clone(&self.consumer);
         match consumer.poll(Duration::ZERO) {
             Some(Ok(record)) => {
-                self.take(clock::now(), Fetched::polled(&record), &mut Vec::new());
+                self.take(clock::now(), &[Fetched::polled(&record)], &mut Vec::new());
             }
             Some(Err(error)) => self.could_not_read(error),
             None => {}
         }
     }
 
-    /// Takes a record; `headers` is used again and again.
-    fn take<'b>(&mut self, now: Timestamp, record: Fetched<'b>, headers: &mut Vec<Header<'b>>) -> Progress {
-        record.headers(headers);
-        let arrived = Arrived {
+    /// Takes records in order; `headers` is used again and again.
+    fn take<'b>(&mut self, now: Timestamp, records: &[Fetched<'b>], headers: &mut Vec<Header<'b>>) -> Progress {
+        headers.clear();
+        let own: Group<_> = records.iter().map(|record| headers_of(record, headers)).collect();
+        let arrived = records.iter().zip(own).map(|(record, own)| Arrived {
             topic: record.topic(),
             partition: record.partition(),
             offset: record.offset(),
             timestamp: record.timestamp(),
             key: record.key(),
             payload: record.payload(),
-            headers,
-        };
+            headers: &headers[own],
+        });
         let Self { reader, producer, cycles, plan, .. } = self;
-        reader.take(now, &arrived, &mut |letter| {
+        reader.take(now, &arrived.collect(), &mut |letter| {
             let mut base: BaseRecord<'_, [u8], [u8], Box<u64>> =
                 BaseRecord::with_opaque_to(&plan.names.dead_letters, Box::new(cycles.next_number()));
             base = base.headers(letter.headers);
@@ -485,6 +490,13 @@ impl Member {
         }
         self.consumer.context().assignments.close();
     }
+}
+
+/// Adds a record's headers to those of others, and says where they stand.
+fn headers_of<'b>(record: &Fetched<'b>, headers: &mut Vec<Header<'b>>) -> Range<usize> {
+    let begin = headers.len();
+    record.add_headers(headers);
+    begin..headers.len()
 }
 
 /// Hands a record to the producer; a full queue waits. What can't be handed over fails like what can't be written, so that

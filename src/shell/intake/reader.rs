@@ -7,6 +7,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use arrayvec::ArrayVec;
+
 use super::Progress;
 use super::cache::Cache;
 use super::cycle::Cycle;
@@ -18,12 +20,19 @@ use super::stamping::Stamping;
 use super::verbatim::Verbatim;
 use super::whole::Whole;
 use crate::config;
-use crate::event::{Decoder, HashKey, Timestamp};
+use crate::event::{Decoder, Fingerprint, HashKey, Timestamp};
 use crate::route::{self, RouteHash, Rule, Scratch, Source};
 use crate::shell::kafka::Partition;
+use crate::shell::letters::Replaying;
 
 /// A header's name, and its value if it has one.
 pub type Header<'r> = (&'r str, Option<&'r [u8]>);
+
+/// Records that are looked up together at most: enough for their waits for memory to overlap.
+pub const GROUP_MAX: usize = 16;
+
+/// One thing for each record of a group.
+pub type Group<R> = ArrayVec<R, GROUP_MAX>;
 
 /// One source record, borrowed.
 #[derive(Clone, Copy, Debug)]
@@ -99,8 +108,26 @@ impl Reader {
         self.holdings.set(partition, footing, source);
     }
 
-    /// Takes a record, unless its partition is somebody else's by now or its offsets went back.
-    pub fn take(&mut self, now: Timestamp, record: &Arrived<'_>, letters: &mut dyn FnMut(Letter<'_>)) -> Progress {
+    /// Takes records in order. One whose partition is somebody else's by now, or whose offsets went back, is left.
+    pub fn take(
+        &mut self,
+        now: Timestamp,
+        records: &Group<Arrived<'_>>,
+        letters: &mut dyn FnMut(Letter<'_>),
+    ) -> Progress {
+        let stamps: Group<_> = records.iter().map(|record| self.stamp(record)).collect();
+        self.tools.bring(&stamps);
+        let records = records.iter().zip(stamps);
+        records.map(|(record, stamp)| self.take_one(now, record, stamp, letters)).max().unwrap_or(Progress::Read)
+    }
+
+    fn take_one(
+        &mut self,
+        now: Timestamp,
+        record: &Arrived<'_>,
+        stamp: Option<Fingerprint>,
+        letters: &mut dyn FnMut(Letter<'_>),
+    ) -> Progress {
         let Some(held) = self.holdings.find(record.topic, record.partition) else { return Progress::Read };
         if held.went_back_to.is_some() {
             return Progress::Read;
@@ -109,7 +136,15 @@ impl Reader {
             held.went_back_to = Some(record.offset);
             return Progress::Read;
         }
-        Reading { tools: &mut self.tools, held, progress: Progress::Read }.take(now, record, letters)
+        Reading { tools: &mut self.tools, held, stamp, progress: Progress::Read }.take(now, record, letters)
+    }
+
+    /// Its bytes, to be known again; none where they alone don't say what the record comes to.
+    fn stamp(&mut self, record: &Arrived<'_>) -> Option<Fingerprint> {
+        let source = self.holdings.find(record.topic, record.partition)?.source?;
+        let (payload, bytes_max) = (record.payload?, self.tools.sources[source].record_bytes_max);
+        let is_told_by_bytes = payload.len() <= bytes_max && !Replaying::is_named_in(record.headers);
+        is_told_by_bytes.then(|| self.tools.stamping.stamp(source, record.headers, payload))
     }
 
     /// The format of the record that was taken last, if it had to be decoded.
@@ -154,8 +189,8 @@ impl Reader {
         self.tools.verbatim.clear();
     }
 
-    pub(super) fn knows_record(&self, stamp: crate::event::Fingerprint) -> bool {
-        self.tools.verbatim.find(stamp).is_some()
+    pub(super) fn knows_record(&self, stamp: Fingerprint) -> bool {
+        self.tools.verbatim.peek(stamp).is_some()
     }
 }
 

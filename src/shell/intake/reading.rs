@@ -3,6 +3,7 @@
 //! A record is taken or refused as a whole, except that events which no route wants make a dead letter of a record whose
 //! other events go their way. That letter names the events it is about, and a replay of it is a replay of those alone.
 
+use std::hint::black_box;
 use std::sync::Arc;
 
 use super::Progress;
@@ -10,7 +11,7 @@ use super::cache::{Cache, Claim, Sent};
 use super::cycle::Cycle;
 use super::dead_letter::{Failure, Letter, letter};
 use super::held::{FrameMax, Held, Spare};
-use super::reader::{Arrived, Planned};
+use super::reader::{Arrived, Group, Planned};
 use super::stamping::Stamping;
 use super::verbatim::{Heard, Verbatim};
 use super::whole::{Part, Whole, home};
@@ -49,7 +50,21 @@ pub(super) struct Tools {
 pub(super) struct Reading<'m> {
     pub(super) tools: &'m mut Tools,
     pub(super) held: &'m mut Held,
+    /// Its bytes, unless these alone don't say what it comes to.
+    pub(super) stamp: Option<Fingerprint>,
     pub(super) progress: Progress,
+}
+
+impl Tools {
+    /// Has all that these records will be looked up by brought from memory at once; one after another, each would wait for its
+    /// own. It changes nothing.
+    pub(super) fn bring(&self, stamps: &[Option<Fingerprint>]) {
+        let known: Group<_> = stamps.iter().flatten().filter_map(|stamp| self.verbatim.peek(*stamp)).collect();
+        for known in known {
+            let judged = known.claims.first().map(|claim| self.cache.judge(*claim));
+            black_box((known.told.first().copied(), judged));
+        }
+    }
 }
 
 /// Did this record come to what it came to a moment ago?
@@ -93,12 +108,7 @@ impl Reading<'_> {
             let error = format!("{bytes} bytes; {} takes at most {}", source.name, source.record_bytes_max);
             return Err(Refused::whole("too_large", &error));
         }
-        let stamp = match record.payload {
-            Some(payload) if !Replaying::is_named_in(record.headers) => {
-                Some(self.tools.stamping.stamp(place, record.headers, payload))
-            }
-            Some(_) | None => None,
-        };
+        let stamp = self.stamp;
         if stamp.map(|stamp| self.again(now, place, record, stamp)) == Some(Again::Told) {
             return Ok(());
         }
@@ -133,7 +143,7 @@ impl Reading<'_> {
     }
 
     fn decode(&mut self, now: Timestamp, place: usize, record: &Arrived<'_>) -> Result<(), Refused> {
-        let Self { tools, held, progress } = &mut *self;
+        let Self { tools, held, progress, .. } = &mut *self;
         let frame_max = tools.frame_max;
         let Tools { sources, rules, hash_key, decoder, cache, verbatim, whole, scratch, spare, cycle, decoded, .. } =
             &mut **tools;
@@ -200,11 +210,11 @@ impl Reading<'_> {
         for part in whole.parts().filter(Part::is_bounded) {
             let rule = &sources[place].rules[part.rule];
             let claim = Claim::of_whole(part.home, part.content());
-            if cache.note(now, claim) == Sent::Repeat {
-                heard.repeat_whole(claim);
+            let sent = cache.note(now, claim);
+            heard.add_whole(sent, claim);
+            if sent == Sent::Repeat {
                 continue;
             }
-            heard.news();
             let frame = self.held.last_frame(rules[place][part.rule].lane);
             let frame = frame.expect("its observations went there just now");
             frame.snapshot(&part.snapshot(&rule.name));
@@ -287,14 +297,14 @@ impl Framing<'_> {
         }
         let frame = self.held.frame(planned.lane, self.frame_max, self.spare);
         let claim = Claim::of(&observation);
-        match self.cache.note(now, claim) {
+        let sent = self.cache.note(now, claim);
+        self.heard.add(sent, place, home, &observation, claim);
+        match sent {
             Sent::New => {
-                self.heard.news();
                 rule.furnish(event, self.scratch, &mut observation);
                 frame.push(&observation);
             }
             Sent::Repeat => {
-                self.heard.repeat(place, home, &observation, claim);
                 let Observation { position, conversation, .. } = &observation;
                 frame.drop_duplicate(home, *position, || (&rule.name, conversation));
             }

@@ -1,22 +1,23 @@
 //! What decoding a record came to, by its bytes: who sends the same bytes again spares us the parser.
 //!
-//! Most of a storm is the very same body again. A record whose decoding was nothing but repeats is remembered under a keyed
-//! 128-bit hash of its source, its headers and its payload: which rules took which events of it, into which conversation, and
-//! what that claims. When the same bytes come again and the cache still calls every one of these claims a repeat, they are
+//! Most of a storm is the very same body again. A record is remembered under a keyed 128-bit hash of its source, its headers and
+//! its payload: which rules took which events of it, into which conversation, and what that claims. One that holds news is
+//! remembered only while that pays, which is while at least as many are found as are kept: a flood in which no body comes
+//! again costs nothing here. When the same bytes come again and the cache still calls every one of these claims a repeat, they are
 //! counted as decoding would have counted them. The cache stays the only judge of what is a repeat, so what is remembered here
 //! may be old, or missing, but it is never wrong: decoding the same bytes for the same source comes to the same.
 //!
 //! Two records that share a hash would be taken for one another, and news would be lost; `stamping.rs` sees to it that they
 //! don't.
 //!
-//! Limits: nothing is remembered of a record that is news, replayed, refused, or left out in part, nor of one that comes to more
+//! Limits: nothing is remembered of a record that is replayed, refused, or left out in part, nor of one that comes to more
 //! than [`TOLD_MAX`] observations; numbers and horizon are the cache's, names have [`NAMES_BYTES_MAX`] a generation.
 
 use std::collections::HashMap;
 use std::hash::BuildHasherDefault;
 use std::time::Duration;
 
-use super::cache::Claim;
+use super::cache::{Claim, Sent};
 use super::generations::{Generation, Generations, Room};
 use crate::event::{Fingerprint, Observation, Timestamp};
 use crate::lane::AlreadyHashed;
@@ -43,6 +44,8 @@ pub struct Told {
 /// What is known of the records of a moment ago.
 pub struct Verbatim {
     generations: Generations<Remembered>,
+    /// How often a record was known since the current generation began: what remembering has saved.
+    found: usize,
     heard: Heard,
 }
 
@@ -58,18 +61,20 @@ pub struct Known<'v> {
 /// What the record being decoded comes to, as far as it is known. Kept from record to record for its buffers.
 #[derive(Default)]
 pub struct Heard {
-    worth: Worth,
+    wanted: Wanted,
     told: Vec<Told>,
     claims: Vec<Claim>,
     names: String,
 }
 
-/// Is it worth remembering?
+/// Which records are worth remembering?
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Worth {
+enum Wanted {
+    All,
+    /// Those that hold no news.
     #[default]
     Repeats,
-    /// It holds news, or too much.
+    /// Not this one.
     Nothing,
 }
 
@@ -99,19 +104,28 @@ impl Known<'_> {
 impl Verbatim {
     pub fn new(horizon: Duration, keys_max: usize) -> Self {
         let generation = || Remembered::of((keys_max / 2).max(1));
-        Self { generations: Generations::new(horizon, [generation(), generation()]), heard: Heard::default() }
+        let generations = Generations::new(horizon, [generation(), generation()]);
+        Self { generations, found: 0, heard: Heard::default() }
     }
 
     /// What the record with this hash came to, if that is known.
-    pub fn find(&self, bytes: Fingerprint) -> Option<Known<'_>> {
-        let Generations { current, previous, .. } = &self.generations;
-        current.find(bytes).or_else(|| previous.find(bytes))
+    pub fn find(&mut self, bytes: Fingerprint) -> Option<Known<'_>> {
+        let Self { generations, found, .. } = self;
+        let known = look_up(generations, bytes);
+        *found += usize::from(known.is_some());
+        known
+    }
+
+    /// The same, and it doesn't count as found.
+    pub fn peek(&self, bytes: Fingerprint) -> Option<Known<'_>> {
+        look_up(&self.generations, bytes)
     }
 
     /// Forgets the record before, and hears what the next one comes to.
     pub fn hear(&mut self) -> &mut Heard {
-        let Heard { worth, told, claims, names } = &mut self.heard;
-        *worth = Worth::Repeats;
+        let Heard { wanted, told, claims, names } = &mut self.heard;
+        let kept = self.generations.current.by_bytes.len();
+        *wanted = if self.found >= kept { Wanted::All } else { Wanted::Repeats };
         told.clear();
         claims.clear();
         names.clear();
@@ -125,8 +139,11 @@ impl Verbatim {
 
     /// Remembers what was heard of the record with this hash, if it is worth it.
     pub fn keep(&mut self, now: Timestamp, bytes: Fingerprint) {
-        if self.heard.worth == Worth::Repeats && !self.heard.told.is_empty() {
+        if self.heard.wanted != Wanted::Nothing && !self.heard.told.is_empty() {
             self.generations.turn(now);
+            if self.generations.current.by_bytes.is_empty() {
+                self.found = 0;
+            }
             self.generations.current.keep(bytes, &self.heard);
         }
     }
@@ -136,18 +153,19 @@ impl Verbatim {
     }
 }
 
-impl Heard {
-    /// Something of it is news.
-    pub const fn news(&mut self) {
-        self.worth = Worth::Nothing;
-    }
+fn look_up(generations: &Generations<Remembered>, bytes: Fingerprint) -> Option<Known<'_>> {
+    let Generations { current, previous, .. } = generations;
+    current.find(bytes).or_else(|| previous.find(bytes))
+}
 
-    /// A rule took one of its events, and that was a repeat.
-    pub fn repeat(&mut self, rule: usize, home: Fingerprint, observation: &Observation<'_>, claim: Claim) {
+impl Heard {
+    /// A rule took one of its events.
+    pub fn add(&mut self, sent: Sent, rule: usize, home: Fingerprint, observation: &Observation<'_>, claim: Claim) {
+        self.leave_if_unwanted(sent);
         if self.told.len() >= TOLD_MAX {
-            self.worth = Worth::Nothing;
+            self.wanted = Wanted::Nothing;
         }
-        if self.worth == Worth::Nothing {
+        if self.wanted == Wanted::Nothing {
             return;
         }
         let name = self.name(&observation.conversation);
@@ -156,9 +174,17 @@ impl Heard {
         self.claims.push(claim);
     }
 
-    /// A whole conversation that reports what it has just reported.
-    pub fn repeat_whole(&mut self, claim: Claim) {
+    /// It covers a whole conversation.
+    pub fn add_whole(&mut self, sent: Sent, claim: Claim) {
+        self.leave_if_unwanted(sent);
         self.claims.push(claim);
+    }
+
+    /// News is left where only repeats are wanted.
+    fn leave_if_unwanted(&mut self, sent: Sent) {
+        if sent == Sent::New && self.wanted == Wanted::Repeats {
+            self.wanted = Wanted::Nothing;
+        }
     }
 
     /// All events of most records share one conversation.
@@ -235,7 +261,7 @@ mod tests {
     use proptest::collection::vec;
     use proptest::prelude::*;
 
-    use super::super::reader::{Arrived, Header, Reader};
+    use super::super::reader::{Arrived, GROUP_MAX, Header, Reader};
     use super::super::stamping::Stamping;
     use super::super::{Footing, Progress};
     use super::*;
@@ -339,11 +365,28 @@ match = { team = "pay" }
         report: Option<IntakeReport>,
     }
 
-    fn play(reader: &mut Reader, now: Timestamp, record: &Arrived<'_>, seal: bool) -> Came {
+    fn play(reader: &mut Reader, now: Timestamp, records: &[Arrived<'_>], seal: bool) -> Came {
         let (mut letters, mut frames) = (Vec::new(), Vec::new());
-        let progress = reader.take(now, record, &mut |letter| letters.push(letter.value));
+        let mut take = |group: &[Arrived<'_>]| {
+            reader.take(now, &group.iter().copied().collect(), &mut |letter| letters.push(letter.value))
+        };
+        let progress = records.chunks(GROUP_MAX).map(&mut take).max().unwrap_or(Progress::Nothing);
         let sealed = if seal { reader.seal(&mut |_, frame| frames.push(frame.to_vec())) } else { None };
         Came { progress, letters, frames, report: sealed.map(|cycle| cycle.report) }
+    }
+
+    /// The record of each step.
+    fn records<'b>(bodies: &'b [String], steps: &[Step]) -> Vec<Arrived<'b>> {
+        let record = |(offset, step): (i64, &Step)| Arrived {
+            topic: TOPICS[step.topic.index(TOPICS.len())],
+            partition: 0,
+            offset,
+            timestamp: Some(1_795_317_120_000),
+            key: None,
+            payload: Some(step.body.get(bodies).as_bytes()),
+            headers: HEADERS[step.headers.index(HEADERS.len())],
+        };
+        (0..).zip(steps).map(record).collect()
     }
 
     proptest! {
@@ -355,46 +398,82 @@ match = { team = "pay" }
         ) {
             let (mut with, mut without) = (reader(), reader());
             let mut now = Timestamp::from_millis(1_795_317_120_000);
-            for (offset, step) in (0..).zip(&steps) {
+            for (record, step) in records(&bodies, &steps).iter().zip(&steps) {
                 now = Timestamp::from_millis(now.as_millis() + step.after_ms);
-                let record = Arrived {
-                    topic: TOPICS[step.topic.index(TOPICS.len())],
-                    partition: 0,
-                    offset,
-                    timestamp: Some(1_795_317_120_000),
-                    key: None,
-                    payload: Some(step.body.get(&bodies).as_bytes()),
-                    headers: HEADERS[step.headers.index(HEADERS.len())],
-                };
-                let seal = step.seal || offset as usize + 1 == steps.len();
-                let remembered = play(&mut with, now, &record, seal);
+                let seal = step.seal || record.offset as usize + 1 == steps.len();
+                let remembered = play(&mut with, now, std::slice::from_ref(record), seal);
                 without.forget_records();
-                prop_assert_eq!(remembered, play(&mut without, now, &record, seal));
+                prop_assert_eq!(remembered, play(&mut without, now, std::slice::from_ref(record), seal));
+            }
+        }
+
+        #[test]
+        fn what_comes_of_records_is_the_same_together_and_one_by_one(
+            bodies in vec(body(), 1..8),
+            steps in vec(step(), 1..150),
+        ) {
+            let (mut together, mut alone) = (reader(), reader());
+            let mut now = Timestamp::from_millis(1_795_317_120_000);
+            let records = records(&bodies, &steps);
+            let mut left = &records[..];
+            while let Some(first) = left.first() {
+                let Step { after_ms, .. } = steps[first.offset as usize];
+                now = Timestamp::from_millis(now.as_millis() + after_ms);
+                let (group, others) = left.split_at(left.len().min(1 + after_ms as usize % 40));
+                left = others;
+                let came = play(&mut together, now, group, true);
+                let mut singly = Came { progress: Progress::Nothing, letters: Vec::new(), frames: Vec::new(), report: None };
+                for (record, rest) in group.iter().zip((0..group.len()).rev()) {
+                    let one = play(&mut alone, now, std::slice::from_ref(record), rest == 0);
+                    singly.progress = singly.progress.max(one.progress);
+                    singly.letters.extend(one.letters);
+                    (singly.frames, singly.report) = (one.frames, one.report);
+                }
+                prop_assert_eq!(came, singly);
             }
         }
     }
 
-    #[test]
-    fn a_record_is_remembered_when_it_was_a_repeat_and_told_apart_by_all_that_decoding_sees() {
-        let mut reader = reader();
-        let now = Timestamp::from_millis(1_795_317_120_000);
-        let payload = br#"{"groupKey":"g","alerts":[{"status":"firing","labels":{"alertname":"a"}}]}"#;
-        let one = Arrived {
+    const fn arrived(offset: i64, payload: &[u8]) -> Arrived<'_> {
+        Arrived {
             topic: TOPICS[0],
             partition: 0,
-            offset: 0,
+            offset,
             timestamp: None,
             key: None,
             payload: Some(payload),
             headers: &[],
-        };
-        let known = |reader: &Reader, source, headers: Headers, payload| {
-            reader.knows_record(Stamping::new(&KEY, 2).stamp(source, headers, payload))
-        };
-        play(&mut reader, now, &one, false);
-        assert!(!known(&reader, 0, &[], payload), "the first is news");
-        play(&mut reader, now, &Arrived { offset: 1, ..one }, false);
-        assert!(known(&reader, 0, &[], payload), "the second is a repeat");
+        }
+    }
+
+    fn known(reader: &Reader, source: usize, headers: Headers, payload: &[u8]) -> bool {
+        reader.knows_record(Stamping::new(&KEY, 2).stamp(source, headers, payload))
+    }
+
+    fn alert(number: u32) -> Vec<u8> {
+        let labels = format!(r#"{{"alertname":"a{number}"}}"#);
+        format!(r#"{{"groupKey":"g{number}","alerts":[{{"status":"firing","labels":{labels}}}]}}"#).into_bytes()
+    }
+
+    #[test]
+    fn news_is_remembered_while_as_many_are_found_as_are_kept_and_repeats_always() {
+        let mut reader = reader();
+        let now = Timestamp::from_millis(1_795_317_120_000);
+        // Kept, for nothing is yet; not kept; found; kept for that; not kept; news no longer, so kept.
+        for (offset, number) in (0..).zip([1, 2, 1, 3, 4, 2]) {
+            play(&mut reader, now, &[arrived(offset, &alert(number))], false);
+        }
+        let known = [1, 2, 3, 4].map(|number| known(&reader, 0, &[], &alert(number)));
+        assert_eq!(known, [true, true, true, false]);
+    }
+
+    #[test]
+    fn a_record_is_told_apart_by_all_that_decoding_sees() {
+        let mut reader = reader();
+        let now = Timestamp::from_millis(1_795_317_120_000);
+        let payload = br#"{"groupKey":"g","alerts":[{"status":"firing","labels":{"alertname":"a"}}]}"#;
+        play(&mut reader, now, &[arrived(0, payload)], false);
+        assert!(known(&reader, 0, &[], payload));
         for (sentence, source, headers, payload) in [
             ("another source", 1, HEADERS[0], &payload[..]),
             ("another header", 0, HEADERS[3], payload),

@@ -173,9 +173,8 @@ impl<'b> Fetched<'b> {
         (kind != raw::rd_kafka_timestamp_type_t::RD_KAFKA_TIMESTAMP_NOT_AVAILABLE).then_some(millis)
     }
 
-    /// Puts its headers there in order, but for those whose names are not UTF-8; what stood there goes.
-    pub fn headers(&self, headers: &mut Vec<(&'b str, Option<&'b [u8]>)>) {
-        headers.clear();
+    /// Adds its headers in order, but for those whose names are not UTF-8.
+    pub fn add_headers(&self, headers: &mut Vec<(&'b str, Option<&'b [u8]>)>) {
         let mut list = ptr::null_mut();
         // SAFETY: the message lives; its headers, their names (ending in NUL) and values belong to it. librdkafka says no when
         // there are none, or no more.
