@@ -137,7 +137,7 @@ struct Options {
     /// Critical alerts in the scenario storm; default 100, or 5 in a test
     #[arg(long, value_name = "ALERTS")]
     storm_critical: Option<u64>,
-    /// Times that the scenario scaling is measured, with one thread and with two in turn
+    /// Times that the scenario scaling is measured, with one thread and with two in turn, and that builds are compared
     #[arg(long, default_value_t = 3)]
     rounds: usize,
     /// Partitions of the source topic
@@ -154,6 +154,9 @@ struct Options {
     /// Measure this build of the daemon instead of the one that Cargo has just made
     #[arg(long, value_name = "FILE")]
     daemon: Option<PathBuf>,
+    /// Compare with this build: both read the same topic at the same time, again and again (scenarios duplicates, unique, backlog)
+    #[arg(long, value_name = "FILE")]
+    against: Option<PathBuf>,
     /// Have another program do the same job on the same topic
     #[arg(long, value_enum)]
     peer: Option<Peer>,
@@ -274,6 +277,11 @@ fn play(scenario: Scenario, options: &Options, stage: &Stage<'_>, report: &mut R
 fn flood(scenario: Scenario, options: &Options, stage: &Stage<'_>, load: &Load, report: &mut Report) {
     let topic = load.fill(stage.kafka);
     report.load(scenario.name(), load);
+    if let Some(other) = &options.against {
+        let rounds = (0..options.rounds).map(|_| report.round(load, run::side_by_side(stage, other, &topic, load)));
+        let ratios = rounds.collect();
+        return report.against(ratios);
+    }
     report.bare("librdkafka alone", load, &bare::measure(stage.kafka, &topic, load.events));
     if !options.is_small() {
         perf_test::measure(stage.kafka, &topic, load.events).inspect(|rate| report.perf_test(*rate));

@@ -79,6 +79,28 @@ impl Report {
         }));
     }
 
+    /// This build and another one, side by side: what this one spent of what the other spent.
+    pub fn round(&mut self, load: &Load, [own, other]: [Cpu; 2]) -> f64 {
+        let ratio = own.total() / other.total();
+        println!("{:<52} {}", "until the last event was consumed", per_event(own, load.events));
+        println!("{:<52} {}", "  the other build, at the same time", per_event(other, load.events));
+        println!("  ratio {ratio:.3}");
+        let [own_cpu, other_cpu] = [own, other].map(|cpu| figures(cpu, load.events));
+        self.entries.push(json!({
+            "what": "side by side", "cpu_us_until_consumed": own_cpu, "other_cpu_us_until_consumed": other_cpu, "ratio": ratio,
+        }));
+        ratio
+    }
+
+    /// All rounds together.
+    pub fn against(&mut self, mut ratios: Vec<f64>) {
+        ratios.sort_by(f64::total_cmp);
+        let [Some(least), Some(most)] = [ratios.first(), ratios.last()] else { return };
+        let median = f64::midpoint(ratios[(ratios.len() - 1) / 2], ratios[ratios.len() / 2]);
+        println!("  of the other's CPU: {median:.3} (median of {}, {least:.3} to {most:.3})", ratios.len());
+        self.entries.push(json!({"what": "of the other's CPU", "median": median, "least": least, "most": most}));
+    }
+
     /// Another program, beside the daemon's last run.
     pub fn peer(&mut self, name: &str, load: &Load, run: &peer::Run) {
         let rate = run.events as f64 / run.seconds.max(f64::EPSILON);

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::thread;
 use std::time::Duration;
 
 use missived::shell::clock;
@@ -21,6 +22,7 @@ const LOOK: Duration = Duration::from_millis(100);
 const STALLED: Duration = Duration::from_secs(120);
 
 /// What every run has in common.
+#[derive(Clone, Copy)]
 pub struct Stage<'a> {
     pub kafka: &'a str,
     /// For the daemon's config.
@@ -81,6 +83,23 @@ pub fn measure(stage: &Stage<'_>, topic: &str, load: &Load) -> Run {
         outcomes: last.outcomes,
         frames: last.frames,
     }
+}
+
+/// Two builds on the topic at the same time, so that what slows one slows the other: the CPU of each from its start until it had
+/// consumed the last event.
+pub fn side_by_side(stage: &Stage<'_>, other: &Path, topic: &str, load: &Load) -> [Cpu; 2] {
+    let until_consumed = |stage: Stage<'_>| {
+        let (_sandbox, url) = daemon::sandbox(&[&format!("account={ACCOUNT},type=text")]);
+        let config = stage.config(CONFIG, topic, &url, &[]);
+        let daemon = stage.start(&config);
+        wait(daemon.address_of("admin"), |seen| seen.consumed >= load.events);
+        meter::cpu(daemon.pid())
+    };
+    thread::scope(|scope| {
+        let stages = [*stage, Stage { daemon: Some(other), ..*stage }];
+        let both = stages.map(|stage| scope.spawn(move || until_consumed(stage)));
+        both.map(|one| one.join().expect("both come to the end"))
+    })
 }
 
 /// Every key once, and when that is folded, repeats of them; written while the daemon runs.

@@ -17,7 +17,7 @@ use missived::config::{self, Environment};
 use missived::event::HashKey;
 use missived::route::Source;
 use missived::shell::clock;
-use missived::shell::intake::{Arrived, Footing, Progress, Reader};
+use missived::shell::intake::{Arrived, Footing, GROUP_MAX, Progress, Reader};
 use missived::shell::kafka::Partition;
 
 use crate::load::{BODY_BYTES, Events, Load};
@@ -125,17 +125,19 @@ struct Taken {
 impl Taken {
     fn batch(&mut self, reader: &mut Reader, partition: usize, first: i64, batch: &[u8], intake: &config::Intake) {
         let (now, mut progress) = (clock::now(), Progress::Nothing);
-        for (offset, body) in (first..).zip(batch.chunks(BODY_BYTES)) {
-            let record = Arrived {
-                topic: "t",
-                partition: i32::try_from(partition).expect("few"),
-                offset,
-                timestamp: Some(now.as_millis() as i64),
-                key: None,
-                payload: Some(body),
-                headers: &[],
-            };
-            progress = progress.max(reader.take(now, &record, &mut |_| panic!("nothing is refused")));
+        let arrived = |(offset, body)| Arrived {
+            topic: "t",
+            partition: i32::try_from(partition).expect("few"),
+            offset,
+            timestamp: Some(now.as_millis() as i64),
+            key: None,
+            payload: Some(body),
+            headers: &[],
+        };
+        let mut records = (first..).zip(batch.chunks(BODY_BYTES)).map(arrived).peekable();
+        while records.peek().is_some() {
+            let group = records.by_ref().take(GROUP_MAX).collect();
+            progress = progress.max(reader.take(now, &group, &mut |_| panic!("nothing is refused")));
         }
         if progress == Progress::Full || clock::monotonic() - self.sealed_at >= intake.frame_interval {
             self.seal(reader);
