@@ -103,8 +103,8 @@ enum ReplayFailure {
 
 /// Replays.
 pub fn run(bench: &Bench, args: &ReplayArgs) -> ExitCode {
-    let chosen = match Chosen::among(bench, args) {
-        Ok(chosen) => chosen,
+    let (replayer, chosen) = match begin(bench, args) {
+        Ok(begun) => begun,
         Err(error) => return failed(&error),
     };
     chosen.say(args);
@@ -112,7 +112,7 @@ pub fn run(bench: &Bench, args: &ReplayArgs) -> ExitCode {
         return ExitCode::from(if chosen.missing.is_empty() { 0 } else { EXIT_PARTLY });
     }
     let mut run = Run { total: chosen.ids.len(), ..Run::new(interruption()) };
-    let ended = run.all(bench, args, &chosen.ids);
+    let ended = run.all(bench, args, replayer.as_ref(), &chosen.ids);
     run.flush_progress(args.dry_run);
     match ended {
         Ok(()) if run.left_alone == 0 && chosen.missing.is_empty() => ExitCode::SUCCESS,
@@ -123,6 +123,13 @@ pub fn run(bench: &Bench, args: &ReplayArgs) -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Whatever another replay had under way is written or gone before anybody looks which letters were replayed: what it wrote
+/// after that look would be replayed twice.
+fn begin<'b>(bench: &'b Bench, args: &ReplayArgs) -> Result<(Option<Replayer<'b>>, Chosen), ReplayFailure> {
+    let replayer = if args.dry_run { None } else { Some(Replayer::begin(&bench.config.kafka, &bench.names)?) };
+    Ok((replayer, Chosen::among(bench, args)?))
 }
 
 /// Which letters are meant.
@@ -199,9 +206,14 @@ impl Run {
         }
     }
 
-    fn all(&mut self, bench: &Bench, args: &ReplayArgs, ids: &BTreeSet<LetterId>) -> Result<(), ReplayFailure> {
+    fn all(
+        &mut self,
+        bench: &Bench,
+        args: &ReplayArgs,
+        replayer: Option<&Replayer<'_>>,
+        ids: &BTreeSet<LetterId>,
+    ) -> Result<(), ReplayFailure> {
         let plan = plan(bench, args)?;
-        let replayer = if args.dry_run { None } else { Some(Replayer::begin(&bench.config.kafka, &bench.names)?) };
         let mut by_partition: BTreeMap<i32, (i64, i64)> = BTreeMap::new();
         for id in ids {
             let (_, last) = by_partition.entry(id.partition).or_insert((id.offset, id.offset));
@@ -213,14 +225,14 @@ impl Run {
                 if let Entry::Letter(letter) = Entry::read(record)
                     && ids.contains(&letter.id)
                 {
-                    ended = self.take(&plan, replayer.as_ref(), &letter);
+                    ended = self.take(&plan, replayer, &letter);
                 }
                 let over = ended.is_err() || rdkafka::Message::offset(record) >= last;
                 if over { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
             })?;
             ended?;
         }
-        match &replayer {
+        match replayer {
             Some(replayer) => self.write(replayer),
             None => Ok(()),
         }
