@@ -217,32 +217,61 @@ channel = "ops"
 
 #[test]
 fn a_replay_that_is_killed_replays_every_letter_once_in_the_end() {
-    const LETTERS: usize = 3_000;
-    let Some(scene) = Scene::new(&["alerts"], |draft| draft) else { return };
-    let daemon = scene.run();
-    let words = (0..LETTERS).map(|number| format!("no-{number}"));
-    kcat::send_lines(&scene.kafka, &scene.config.alerts_topic(), words);
-    wait_for_letters(&scene, &["--count", "5000"], LETTERS);
-    daemon.stop();
-
-    let config = scene.config.path().to_str().expect("scratch paths are UTF-8");
-    let words = ["dead-letters", "replay", "--all", "--count", "5000", "--config", config];
-    let mut killed = Process::spawn(&words, &[]);
-    let progress = killed.wait_for_line("replayed ", SOON);
+    let Some(scene) = unreadable() else { return };
+    let mut killed = replay_all(&scene);
+    killed.wait_for_line("replayed ", SOON);
     killed.kill9();
     killed.wait_exit(SOON);
-    assert!(!progress.contains(&format!("replayed {LETTERS} of")), "it was killed too late to show anything");
+    assert!(!killed.has_line(&format!("replayed {UNREADABLE} of")), "it was killed too late to show anything");
+    finish_the_replay(&scene);
+}
 
-    let rest = dead_letters(&scene, &["replay", "--all", "--count", "5000"]);
+#[test]
+fn a_replay_that_another_one_overtakes_writes_nothing_any_more() {
+    let Some(scene) = unreadable() else { return };
+    let mut overtaken = replay_all(&scene);
+    overtaken.wait_for_line("replayed ", SOON);
+    overtaken.sigstop();
+    finish_the_replay(&scene);
+    overtaken.sigcont();
+    assert_eq!(overtaken.wait_exit(SOON).code(), Some(1));
+    assert!(overtaken.has_line("the same command goes on from there"));
+    each_was_replayed_once(&scene);
+}
+
+const UNREADABLE: usize = 3_000;
+
+/// Records that nobody can read, all of them dead letters.
+fn unreadable() -> Option<Scene> {
+    let scene = Scene::new(&["alerts"], |draft| draft)?;
+    let daemon = scene.run();
+    let words = (0..UNREADABLE).map(|number| format!("no-{number}"));
+    kcat::send_lines(&scene.kafka, &scene.config.alerts_topic(), words);
+    wait_for_letters(&scene, &["--count", "5000"], UNREADABLE);
+    daemon.stop();
+    Some(scene)
+}
+
+fn replay_all(scene: &Scene) -> Process {
+    let config = scene.config.path().to_str().expect("scratch paths are UTF-8");
+    Process::spawn(&["dead-letters", "replay", "--all", "--count", "5000", "--config", config], &[])
+}
+
+fn finish_the_replay(scene: &Scene) {
+    let rest = dead_letters(scene, &["replay", "--all", "--count", "5000"]);
     assert_eq!(rest.status.code(), Some(0), "{rest:?}");
     assert!(rest.stderr.contains("were replayed before"), "{rest:?}");
+    each_was_replayed_once(scene);
+}
+
+fn each_was_replayed_once(scene: &Scene) {
     let mut times: BTreeMap<Option<String>, usize> = BTreeMap::new();
     for record in kcat::consume(&scene.kafka, &scene.config.alerts_topic()) {
         *times.entry(record.payload).or_default() += 1;
     }
     assert_eq!(
         (times.len(), times.values().filter(|times| **times != 2).count()),
-        (LETTERS, 0),
+        (UNREADABLE, 0),
         "once, and once replayed"
     );
 }

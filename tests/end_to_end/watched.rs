@@ -8,7 +8,7 @@ use std::thread;
 
 use serde_json::Value;
 
-use crate::scene::{LATER, Scene, alert};
+use crate::scene::{LATER, Metrics, Scene, alert};
 use crate::support::config::TOKEN;
 use crate::support::wait::eventually;
 use crate::support::{http, kcat};
@@ -19,17 +19,17 @@ fn a_heart_that_stops_is_told_and_so_is_its_return() {
                  heartbeat_within = \"10s\"\nmatch = { alertname = \"Watchdog\" }\n";
     let Some(scene) = Scene::new(&["alerts"], |draft| draft.with(route)) else { return };
     let daemon = scene.run();
-    let missing = || daemon.metrics().sum("missived_heartbeat_missing", "route=\"watchdog\"");
+    let missing = |metrics: &Metrics| metrics.sum("missived_heartbeat_missing", "route=\"watchdog\"");
     let first = &scene.sandbox.wait_for_messages(1)[0];
     assert!(first.body.starts_with("🔴 No heartbeat from watchdog: nothing heard for 10s"), "{}", first.body);
-    eventually(LATER, "the metric", || (missing() == 1).then_some(()));
+    eventually(LATER, "the metric", || (missing(&daemon.metrics()) == 1).then_some(()));
 
     scene.record("alerts").payload(alert("Watchdog", "firing")).send(&scene.kafka);
     let second = &scene.sandbox.wait_for_messages(2)[1];
     assert!(second.body.starts_with("🟢 resolved"), "{}", second.body);
     assert_eq!(second.conversation, first.conversation);
     let metrics = daemon.wait_for_balance(1, 0);
-    assert_eq!((metrics.reason("heartbeat"), missing()), (1, 0));
+    assert_eq!((metrics.reason("heartbeat"), missing(&metrics)), (1, 0));
     daemon.stop();
 }
 

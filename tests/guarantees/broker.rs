@@ -23,6 +23,7 @@ fn the_only_broker_is_away_for_half_a_minute() {
     let books = workload.stop();
     daemon.until_ready(PATIENCE);
     // whoever can't commit an answer leaves its delivery in doubt
+    stage.until_told(&books);
     let ended = lanes_left(&daemon);
     stage.conclude(&format!("broker away for {AWAY:?} (seed {seed})"), &books, ended);
     daemon.stop();
@@ -64,6 +65,7 @@ fn of_three_brokers_one_is_killed() {
     stage.missive.wait_for_more(20, PATIENCE);
     let books = workload.stop();
     daemon.until_ready(PATIENCE);
+    stage.until_told(&books);
     let ended = lanes_left(&daemon);
     stage.conclude(&format!("1 of 3 brokers killed (seed {seed})"), &books, ended);
     daemon.stop();
@@ -84,6 +86,7 @@ fn the_brokers_disk_is_full() {
     stage.missive.wait_for_more(20, PATIENCE);
     let books = workload.stop();
     daemon.until_ready(PATIENCE);
+    stage.until_told(&books);
     let ended = lanes_left(&daemon);
     stage.conclude(&format!("broker's disk full (seed {seed})"), &books, ended);
     daemon.stop();

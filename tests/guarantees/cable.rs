@@ -21,7 +21,7 @@ pub struct Cable {
 
 impl Cable {
     pub fn to(far: SocketAddr) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let listener = listener();
         let near = listener.local_addr().expect("an address");
         let mut cable = Self { near, far, cut: Arc::default(), thread: None };
         cable.carry(listener);
@@ -58,6 +58,13 @@ impl Cable {
             open.iter().for_each(|stream: &TcpStream| drop(stream.shutdown(Shutdown::Both)));
         }));
     }
+}
+
+/// On a port that the system gives to nobody else while the cable is cut.
+fn listener() -> TcpListener {
+    let port = || 10_000 + u16::try_from(getrandom::u64().expect("randomness") % 5_000).expect("a small number");
+    let bound = (0..50).find_map(|_| TcpListener::bind(("127.0.0.1", port())).ok());
+    bound.expect("one of fifty ports is free")
 }
 
 impl Drop for Cable {

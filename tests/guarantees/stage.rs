@@ -185,12 +185,17 @@ impl Stage {
         found
     }
 
-    /// The same where something can't be told.
-    pub fn conclude_but_for_letters(&self, trial: &str, books: &Books, ended: usize) -> Findings {
+    /// Waits until everything is told, or nobody waits for the rest any longer.
+    pub fn until_told(&self, books: &Books) {
         let deadline = Deadline::after(ALL_TOLD);
         while !deadline.passed() && !self.audit(books).lost.is_empty() {
             moment(LOOK);
         }
+    }
+
+    /// The same where something can't be told.
+    pub fn conclude_but_for_letters(&self, trial: &str, books: &Books, ended: usize) -> Findings {
+        self.until_told(books);
         eventually(SOON, "quiet stand-in", || self.missive.ledger().iter().all(Request::is_settled).then_some(()));
         let found = self.audit(books);
         say(&format!("{trial}: kills {}, {found}", ended.div_ceil(LANES)));

@@ -59,7 +59,7 @@ async fn those_whose_proof_stands_keep_their_seats_and_others_are_told_to_come_b
     .await;
     // Once before, so that the slow answer is to the write alone.
     assert_eq!(status(&send(stage.address, &signed(&reply("m-0"))).await), "200");
-    stage.cluster.broker_round_trip_time(1, Duration::from_secs(4)).expect("slow");
+    stage.cluster.broker_round_trip_time(1, Duration::from_secs(8)).expect("slow");
     let mut waiting = Vec::new();
     for id in ["m-1", "m-2"] {
         let mut stream = TcpStream::connect(stage.address).await.expect("connected");

@@ -144,7 +144,7 @@ fn a_webhook_secret_changes_under_an_open_connection_and_disturbs_no_lane() {
 fn a_lane_that_missive_has_told_to_wait_waits_on_under_new_routes_and_limits_and_loses_nothing() {
     let Some(scene) = Scene::new(&["alerts", "more"], |draft| draft) else { return };
     let running = Running::start(&scene);
-    scene.sandbox.tell("/control/faults", &json!({"fault": "status", "status": 429, "retry_after": 12, "next": 1}));
+    scene.sandbox.tell("/control/faults", &json!({"fault": "status", "status": 429, "retry_after": 25, "next": 1}));
     scene.record("alerts").payload(alert("Before", "firing")).send(&scene.kafka);
     let until = eventually(SOON, "lane that waits", || running.status()["lanes"][0]["until_ms"].as_u64());
     scene.record("alerts").payload(alert("During", "firing")).send(&scene.kafka);
@@ -154,9 +154,11 @@ fn a_lane_that_missive_has_told_to_wait_waits_on_under_new_routes_and_limits_and
     let text = fs::read_to_string(scene.config.path()).expect("a config");
     let more = more.replace("NAMESPACE", scene.config.namespace());
     fs::write(scene.config.path(), format!("{text}{more}")).expect("written");
+    let seen = running.process.lines_seen();
     let last = running.reload();
     assert_eq!(last["outcome"], "applied", "{last}");
     scene.record("more").payload(alert("New", "firing")).send(&scene.kafka);
+    running.process.wait_for_line_after(seen, "took over a ledger partition", SOON);
     let lane = eventually(SOON, "lane that was taken over", || {
         Some(running.status()["lanes"][0].clone()).filter(|lane| lane.is_object())
     });
@@ -235,6 +237,7 @@ fn secrets_that_systemd_has_copied_are_named_because_a_reload_does_not_refresh_t
     assert_eq!((&last["outcome"], &last["not_refreshed"]), (&"applied".into(), &named), "{last}");
     let line = running.process.wait_for_line("not refreshed", SOON);
     assert!(line.contains("missive.token_file") && line.contains("a path is read again"), "{line}");
+    hang_up(running.process.pid());
     let told = daemon::finish(&["status", "--await-reload", "--admin", &running.admin.to_string()]).stdout;
     assert!(
         told.contains("not refreshed, because systemd copies") && told.contains("  missive.token_file\n"),

@@ -148,17 +148,19 @@ impl Process {
         self.signal("CONT");
     }
 
-    /// Panics, with the end of the output, when it still runs then.
+    /// All that it has written is there then. Panics, with the end of the output, when it still runs.
     pub fn wait_exit(&mut self, within: Duration) -> ExitStatus {
         let deadline = Deadline::after(within);
         let child = &mut self.child;
         let output = Arc::clone(&self.output);
-        eventually(within + SOON, "end of the program", || {
+        let status = eventually(within + SOON, "end of the program", || {
             let status = child.try_wait().expect("a child can be asked");
             let late = status.is_none() && deadline.passed();
             assert!(!late, "the program still runs after {within:?}:\n{}", output.lock().tail());
             status
-        })
+        });
+        eventually(SOON, "end of its output", || (output.lock().open == 0).then_some(()));
+        status
     }
 
     /// Resident memory in KiB, where `/proc` tells it.
