@@ -176,6 +176,14 @@ impl Stage {
         audit(books, &self.missive.ledger(), &self.budget.limits())
     }
 
+    /// Waits until everything is told, or nobody waits for the rest any longer.
+    pub fn until_told(&self, books: &Books) {
+        let deadline = Deadline::after(ALL_TOLD);
+        while !deadline.passed() && !self.audit(books).lost.is_empty() {
+            moment(LOOK);
+        }
+    }
+
     /// Waits until everything is told, holds the audit, and prints its line. `ended` is how many senders ended without
     /// draining: each lane of an instance that was killed, or lost it, is one.
     pub fn conclude(&self, trial: &str, books: &Books, ended: usize) -> Findings {
@@ -183,14 +191,6 @@ impl Stage {
         let letters = self.letters();
         assert!(letters.is_empty(), "{trial}: nothing of this can't be told: {letters:?}");
         found
-    }
-
-    /// Waits until everything is told, or nobody waits for the rest any longer.
-    pub fn until_told(&self, books: &Books) {
-        let deadline = Deadline::after(ALL_TOLD);
-        while !deadline.passed() && !self.audit(books).lost.is_empty() {
-            moment(LOOK);
-        }
     }
 
     /// The same where something can't be told.
