@@ -96,11 +96,13 @@ fn encode(text: &str, to: &mut String) {
 
 /// Whether nothing in it could end an address in the midst of a text.
 pub fn is_unbroken(text: &str) -> bool {
-    if text.is_ascii() {
-        // counted, not looked for: that goes many bytes at a time
-        text.bytes().filter(|byte| matches!(byte, b'\t'..=b'\r' | b' ')).count() == 0
-    } else {
-        !text.contains(char::is_whitespace)
+    const BEYOND_ASCII: u8 = 0x80;
+    // all of it is looked at, also behind the first: that goes many bytes at a time
+    let white = |byte: u8| u8::from(byte == b' ') | u8::from(byte.wrapping_sub(b'\t') <= b'\r' - b'\t');
+    match text.bytes().fold(0, |met, byte| met | white(byte) | byte & BEYOND_ASCII) {
+        0 => true,
+        BEYOND_ASCII => !text.contains(char::is_whitespace),
+        _ => false,
     }
 }
 

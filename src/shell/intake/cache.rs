@@ -8,6 +8,7 @@
 //! frame was acknowledged, so nothing that is left out here can be the only witness of its news.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::hash::BuildHasherDefault;
 use std::time::Duration;
 
@@ -57,11 +58,18 @@ impl Cache {
     /// Is this a repeat? If not, the next one is.
     pub fn note(&mut self, now: Timestamp, claim: Claim) -> Sent {
         self.0.turn(now);
-        let sent = self.judge(claim);
-        if sent == Sent::New {
-            self.0.current.identities.insert(claim.key, claim.identity);
-        }
-        sent
+        let Generations { current, previous, .. } = &mut self.0;
+        let known = match current.identities.entry(claim.key) {
+            Entry::Occupied(mut known) => Some(known.insert(claim.identity)),
+            Entry::Vacant(room) => {
+                let known = previous.identities.get(&claim.key).copied();
+                if known != Some(claim.identity) {
+                    room.insert(claim.identity);
+                }
+                known
+            }
+        };
+        if known == Some(claim.identity) { Sent::Repeat } else { Sent::New }
     }
 
     /// Are all of these repeats? Whatever the answer, nothing is noted.
