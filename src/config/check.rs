@@ -3,7 +3,6 @@
 //! Nothing here stops at a fault. A part that misses something is `None` and has noted why; the [`Config`] is put together
 //! only when nothing was noted.
 
-use std::collections::HashMap;
 use std::time::Duration;
 
 use super::channels::{ChannelPart, channels};
@@ -18,7 +17,7 @@ use super::sources::{RoutePart, SourcesPart, sources};
 use super::value::{Size, Value as _};
 use super::{Admin, Config, Hook, Ingest, Intake, Kafka, Lane, Log, Missive, edge, edges, kafka, lane, links, log};
 use crate::lane::Policy;
-use crate::lane::policy::{Bounds, Decisions, Horizons};
+use crate::lane::policy::{Bounds, ByName, Decisions, Horizons};
 use crate::route::{Carries, Source};
 
 /// Everything in the file, each part as far as it makes sense.
@@ -200,7 +199,7 @@ impl Shared<'_> {
     fn lane(&self, lane: LanePart, channels: &[ChannelPart], routes: &[RoutePart]) -> Option<Lane> {
         let ours = channels.iter().filter(|channel| channel.lane == lane.name);
         let channels = ours.map(|channel| Some((channel.name.clone(), channel.policy.clone()?)));
-        let channels: Option<HashMap<_, _>> = channels.collect();
+        let channels: Option<ByName<_>> = channels.collect();
         let routes = routes.iter().filter(|route| route.lane == lane.name);
         let routes = routes.map(|route| (route.policy.name.clone(), route.policy.clone())).collect();
         let policy = Policy {

@@ -39,6 +39,9 @@ pub(super) const KIND_LESSONS: u8 = 4;
 /// The most observations or drops in one frame; more in one is damage.
 pub const FRAME_ITEMS_MAX: u32 = 1_000_000;
 
+/// No observation is shorter: each of its fields takes a byte at least.
+const OBSERVATION_BYTES_MIN: usize = 16;
+
 /// The most entities that a snapshot lists. A record with more is no snapshot: nothing that it leaves out is called gone.
 pub const SNAPSHOT_ENTITIES_MAX: usize = 2_000;
 
@@ -243,7 +246,7 @@ impl<'a> From<ObservationBefore<'a>> for Observation<'a> {
     }
 }
 
-/// A frame whose observations are read one by one.
+/// What the intake read of one source partition for one lane.
 #[derive(Debug)]
 pub struct Frame<'a> {
     pub lane: &'a str,
@@ -252,23 +255,10 @@ pub struct Frame<'a> {
     pub topic_id: TopicId,
     pub partition: i32,
     pub course: Course,
-    count: u32,
-    layout: Layout,
-    body: &'a [u8],
+    /// In order.
+    pub observations: Vec<Observation<'a>>,
     pub drops: Vec<Drops<'a>>,
     pub snapshots: Vec<Snapshot<'a>>,
-}
-
-impl<'a> Frame<'a> {
-    /// The observations in order. A frame that could be read at all has been checked: none is damaged.
-    pub fn observations(&self) -> impl Iterator<Item = Observation<'a>> + use<'a> {
-        let (mut rest, layout) = (self.body, self.layout);
-        (0..self.count).map_while(move |_| {
-            let (observation, after) = layout.observation(rest).ok()?;
-            rest = after;
-            Some(observation)
-        })
-    }
 }
 
 impl<'a> LedgerRecord<'a> {
@@ -325,17 +315,20 @@ fn read_frame<'a>(header: Header<'a>, body: &'a [u8], layout: Layout) -> Result<
     if count > FRAME_ITEMS_MAX {
         return Err(LedgerError::Damaged);
     }
+    // no more room at once than the body can be worth, whatever the header says
+    let mut observations = Vec::with_capacity((count as usize).min(body.len() / OBSERVATION_BYTES_MIN));
     let mut rest = body;
     for _ in 0..count {
-        (_, rest) = layout.observation(rest).map_err(damaged)?;
+        let (observation, behind) = layout.observation(rest).map_err(damaged)?;
+        observations.push(observation);
+        rest = behind;
     }
-    let body = &body[..body.len() - rest.len()];
     let (drops, rest) = postcard::take_from_bytes(rest).map_err(damaged)?;
     let snapshots = match layout {
         Layout::Before | Layout::Current => postcard::from_bytes(rest).map_err(damaged)?,
         Layout::First => Vec::new(),
     };
-    Ok(Frame { lane, topic, topic_id, partition, course, count, layout, body, drops, snapshots })
+    Ok(Frame { lane, topic, topic_id, partition, course, observations, drops, snapshots })
 }
 
 /// Writes what is sent back as a ledger record.
@@ -409,7 +402,7 @@ mod tests {
         let frame = frame(&bytes);
         assert_eq!((frame.lane, frame.topic, frame.partition), ("default", "topic", 2));
         assert_eq!((frame.topic_id, frame.course), (ID, Course::SetByOperator));
-        assert_eq!(frame.observations().collect::<Vec<_>>(), [observation(3), observation(5)]);
+        assert_eq!(frame.observations, [observation(3), observation(5)]);
         let drops: Vec<_> =
             frame.drops.iter().map(|drops| (drops.conversation.as_ref(), drops.positions.len())).collect();
         assert_eq!(drops, [("key", 2), ("other", 1)]);
@@ -424,7 +417,7 @@ mod tests {
         let bytes = postcard::to_extend(&Vec::<Drops<'_>>::new(), bytes).expect("written");
         let frame = frame(&bytes);
         assert_eq!((frame.topic_id, frame.course, frame.partition), (TopicId::UNKNOWN, Course::Onward, 2));
-        assert_eq!(frame.observations().collect::<Vec<_>>(), [observation(3)]);
+        assert_eq!(frame.observations, [observation(3)]);
     }
 
     #[test]
@@ -437,7 +430,7 @@ mod tests {
         let bytes = postcard::to_extend(&(Vec::<Drops<'_>>::new(), [snapshot()].to_vec()), bytes).expect("written");
         let frame = frame(&bytes);
         assert_eq!((frame.topic_id, frame.course), (ID, course));
-        assert_eq!(frame.observations().collect::<Vec<_>>(), [observation(3), observation(5)]);
+        assert_eq!(frame.observations, [observation(3), observation(5)]);
         assert_eq!(frame.snapshots, [snapshot()]);
     }
 

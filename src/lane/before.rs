@@ -101,6 +101,7 @@ impl From<ConversationBefore> for Conversation {
             last_sent: before.last_sent,
             last_heard: before.last_heard,
             ready_at: None,
+            touched: false,
             over_since: before.over_since,
             members: before.members,
             firing_told: before.firing_told,

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::books::Reason;
 use super::digest::Digest;
 use super::member::{Members, Standing, TITLE_BYTES_MAX};
-use crate::event::{Kind, Observation, Timestamp, Urgency, cut};
+use crate::event::{Fingerprint, Kind, Observation, Timestamp, Urgency, cut};
 use crate::missive::Message;
 
 /// What an observation is to its conversation.
@@ -114,6 +114,9 @@ pub struct Conversation {
     /// When it became due; only while it is ready.
     #[serde(skip)]
     pub ready_at: Option<Timestamp>,
+    /// Something has happened to it in this step.
+    #[serde(skip)]
+    pub touched: bool,
     /// Since when nothing fires; only alerts.
     pub over_since: Option<Timestamp>,
     pub members: Members,
@@ -145,6 +148,7 @@ impl Conversation {
             last_sent: None,
             last_heard: now,
             ready_at: None,
+            touched: false,
             over_since: None,
             members: Members::default(),
             firing_told: 0,
@@ -213,6 +217,13 @@ impl Conversation {
         self.over_since = over.then(|| self.over_since.unwrap_or(now));
     }
 
+    /// Puts it among the touched, once.
+    pub fn touch(&mut self, id: Fingerprint, touched: &mut Vec<Fingerprint>) {
+        if !std::mem::replace(&mut self.touched, true) {
+            touched.push(id);
+        }
+    }
+
     /// Something was heard of it.
     pub const fn heard(&mut self, now: Timestamp) {
         self.last_heard = now;
@@ -261,7 +272,7 @@ mod tests {
 
     use super::super::policy::Flap;
     use super::*;
-    use crate::event::{Facts, Fingerprint, Position, State};
+    use crate::event::{Facts, Position, State};
 
     const FLAP: Flap = Flap { changes: 5, window: std::time::Duration::from_secs(600) };
 

@@ -129,7 +129,7 @@ impl Dedupe {
     }
 
     /// Notes an identity that was looked up in this step, and since then can only have come into the newest slice; tells
-    /// whether it was known.
+    /// whether it was known. A chunk is told as dirty when it begins, and grows until it is committed.
     pub fn note(
         &mut self,
         now: Timestamp,
@@ -146,7 +146,7 @@ impl Dedupe {
         if slice.insert(identity) == Seen::Duplicate {
             return Seen::Duplicate;
         }
-        dirty(ChunkKey { window: millis, slice: slice.number, chunk: slice.record(identity) });
+        slice.record(millis, identity, dirty);
         self.keys += 1;
         if self.keys > self.keys_max {
             self.evict_oldest(dirty);
@@ -159,7 +159,7 @@ impl Dedupe {
         let millis = window_millis(window);
         let slice = self.windows.entry(millis).or_default().newest(now, millis);
         if slice.insert(identity) == Seen::Fresh {
-            dirty(ChunkKey { window: millis, slice: slice.number, chunk: slice.record(identity) });
+            slice.record(millis, identity, dirty);
             self.keys += 1;
             if self.keys > self.keys_max {
                 self.evict_oldest(dirty);
@@ -315,13 +315,15 @@ impl Slice {
         Seen::Fresh
     }
 
-    /// Puts an identity down to be committed; tells the number of its chunk.
-    fn record(&mut self, identity: Fingerprint) -> u32 {
-        if self.fresh.last().is_none_or(|chunk| chunk.len() >= CHUNK_KEYS_MAX) {
-            self.fresh.push(Vec::new());
+    /// Puts an identity down to be committed.
+    fn record(&mut self, window: u64, identity: Fingerprint, dirty: &mut impl FnMut(ChunkKey)) {
+        match self.fresh.last_mut().filter(|chunk| chunk.len() < CHUNK_KEYS_MAX) {
+            Some(chunk) => chunk.push(identity),
+            None => {
+                dirty(ChunkKey { window, slice: self.number, chunk: self.chunks + self.fresh_chunks() });
+                self.fresh.push(vec![identity]);
+            }
         }
-        self.fresh.last_mut().expect("pushed above").push(identity);
-        self.chunks + self.fresh_chunks() - 1
     }
 
     fn fresh_chunks(&self) -> u32 {

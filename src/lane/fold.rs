@@ -1,5 +1,7 @@
 //! Folding the ledger into the lane: marks, identity, state, conversation, in this order.
 
+use std::hint::black_box;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::books::{Fate, Outcome, Reason};
@@ -8,7 +10,7 @@ use super::dedupe::Seen;
 use super::digest::Line;
 use super::marks::{Known, Origin};
 use super::member::Change;
-use super::policy::{Flap, RoutePolicy};
+use super::policy::{Action, Flap, RoutePolicy};
 use super::{DeadLetter, Effects, Lane, Notice, Place, StateKey, note};
 use crate::event::lesson::{Learned, Lesson};
 use crate::event::{Course, Fingerprint, Frame, Kind, Observation, Position, State, Urgency, cut};
@@ -20,8 +22,16 @@ pub(super) const UNKNOWN_WINDOW: Duration = Duration::from_secs(3600);
 /// When an alert flaps, of a route that this config doesn't know.
 const UNKNOWN_FLAP: Flap = Flap { changes: 10, window: Duration::from_secs(600) };
 
-/// Identities that are looked up together: one waits for memory while the others do.
+/// Observations that are looked up together: one waits for memory while the others do.
 const LOOK_AHEAD: usize = 16;
+
+/// What a few observations are about. Kept for its buffers.
+#[derive(Default)]
+struct Sought {
+    conversations: Vec<Fingerprint>,
+    identities: Vec<Fingerprint>,
+    seen: Vec<Seen>,
+}
 
 impl Lane {
     /// Folds what is new in a frame; what stands at or below its partition's mark has been folded before.
@@ -38,32 +48,32 @@ impl Lane {
             }
         };
         let is_new = |position: Position| mark.is_none_or(|mark| position > mark);
-        let (mut last, mut known_before) = (mark, 0);
+        let before = frame.observations.partition_point(|observation| !is_new(observation.position));
+        let observations = &frame.observations[before..];
+        let mut last = observations.last().map(|newest| newest.position).max(mark);
+        let mut known_before = before as u64;
         let mut snapshots = frame.snapshots.iter().filter(|snapshot| is_new(snapshot.position)).peekable();
-        let counted = |observation: &Observation<'_>| {
-            let new = is_new(observation.position);
-            known_before += u64::from(!new);
-            new
-        };
-        let mut observations = frame.observations().filter(counted);
-        loop {
-            let ahead: Vec<_> = observations.by_ref().take(LOOK_AHEAD).collect();
-            let Some(newest) = ahead.last() else { break };
-            last = last.max(Some(newest.position));
-            for (observation, seen) in ahead.iter().zip(self.look_up(&ahead)) {
-                while let Some(earlier) = snapshots.next_if(|snapshot| snapshot.position < observation.position) {
-                    self.fold_snapshot(earlier, effects);
-                }
-                let letters = effects.dead_letters.len();
-                let fate = self.observe(observation, seen, effects);
-                self.books.enter(fate);
-                self.decided(frame, observation, fate, effects);
-                for letter in &mut effects.dead_letters[letters..] {
-                    letter.place = Some(Place::of(frame, observation.position));
+        let policy = Arc::clone(&self.policy);
+        let mut sought = Sought::default();
+        for of_one_route in observations.chunk_by(|a, b| a.route == b.route) {
+            let route = policy.routes.get(of_one_route[0].route);
+            for ahead in of_one_route.chunks(LOOK_AHEAD) {
+                self.look_up(route, ahead, &mut sought);
+                for ((observation, id), seen) in ahead.iter().zip(&sought.conversations).zip(&sought.seen) {
+                    while let Some(earlier) = snapshots.next_if(|snapshot| snapshot.position < observation.position) {
+                        self.fold_snapshot(earlier);
+                    }
+                    let letters = effects.dead_letters.len();
+                    let fate = self.observe(route, *id, observation, *seen, effects);
+                    self.books.enter(fate);
+                    self.decided(frame, observation, fate, effects);
+                    for letter in &mut effects.dead_letters[letters..] {
+                        letter.place = Some(Place::of(frame, observation.position));
+                    }
                 }
             }
         }
-        snapshots.for_each(|snapshot| self.fold_snapshot(snapshot, effects));
+        snapshots.for_each(|snapshot| self.fold_snapshot(snapshot));
         for drops in &frame.drops {
             let new = drops.positions.iter().copied().filter(|position| is_new(*position));
             let repeats = new.inspect(|position| last = last.max(Some(*position))).count();
@@ -157,24 +167,33 @@ impl Lane {
         })
     }
 
-    fn look_up(&self, observations: &[Observation<'_>]) -> Vec<Seen> {
-        let mut seen = Vec::with_capacity(observations.len());
-        for of_one_route in observations.chunk_by(|a, b| a.route == b.route) {
-            let identities: Vec<_> = of_one_route.iter().map(|observation| observation.identity).collect();
-            self.dedupe.look_up(self.window(&of_one_route[0]), &identities, &mut seen);
-        }
-        seen
+    /// Looks up what a few observations of one route are about, all of them at once.
+    fn look_up(&self, route: Option<&RoutePolicy>, observations: &[Observation<'_>], sought: &mut Sought) {
+        let Sought { conversations, identities, seen } = sought;
+        conversations.clear();
+        identities.clear();
+        seen.clear();
+        let ids =
+            observations.iter().map(|observation| self.conversation_id(observation.route, &observation.conversation));
+        conversations.extend(ids);
+        identities.extend(observations.iter().map(|observation| observation.identity));
+        self.dedupe.look_up(window(route), identities, seen);
+        // brought from memory now, while nothing waits for them
+        let known = conversations.iter().filter_map(|id| self.conversations.get(id));
+        black_box(known.map(Conversation::firing).max());
     }
 
-    fn window(&self, observation: &Observation<'_>) -> Duration {
-        self.policy.routes.get(observation.route).map_or(UNKNOWN_WINDOW, |route| route.window)
-    }
-
-    fn observe(&mut self, observation: &Observation<'_>, looked_up: Seen, effects: &mut Effects) -> Fate {
-        if self.heartbeat(observation.route).is_some() {
+    fn observe(
+        &mut self,
+        route: Option<&RoutePolicy>,
+        id: Fingerprint,
+        observation: &Observation<'_>,
+        looked_up: Seen,
+        effects: &mut Effects,
+    ) -> Fate {
+        if route.is_some_and(|route| route.action != Action::Tell) {
             return self.take_beat(observation, effects);
         }
-        let id = self.conversation_id(observation.route, &observation.conversation);
         let judgement = match self.conversations.get(&id) {
             Some(conversation) => conversation.judge(observation),
             None if observation.state == State::Resolved => Judgement::Suppressed(Reason::UnknownResolve),
@@ -182,26 +201,32 @@ impl Lane {
         };
         match judgement {
             Judgement::News => {
-                self.note_identity(observation, looked_up, effects);
-                self.take(id, observation, effects)
+                self.note_identity(route, observation, looked_up, effects);
+                self.take(route, id, observation, effects)
             }
-            Judgement::NewsIfFresh => match self.note_identity(observation, looked_up, effects) {
-                Seen::Fresh => self.take(id, observation, effects),
-                Seen::Duplicate => self.repeat(id, observation, Reason::Identity, effects),
+            Judgement::NewsIfFresh => match self.note_identity(route, observation, looked_up, effects) {
+                Seen::Fresh => self.take(route, id, observation, effects),
+                Seen::Duplicate => self.repeat(route, id, observation, Reason::Identity, effects),
             },
-            Judgement::Duplicate(reason) => self.repeat(id, observation, reason, effects),
+            Judgement::Duplicate(reason) => self.repeat(route, id, observation, reason, effects),
             Judgement::Suppressed(reason) => Fate::Settled(Outcome::Suppressed, reason),
         }
     }
 
-    fn note_identity(&mut self, observation: &Observation<'_>, looked_up: Seen, effects: &mut Effects) -> Seen {
-        let window = self.window(observation);
-        self.dedupe.note(self.now, window, observation.identity, looked_up, &mut |chunk| note(effects, chunk))
+    fn note_identity(
+        &mut self,
+        route: Option<&RoutePolicy>,
+        observation: &Observation<'_>,
+        looked_up: Seen,
+        effects: &mut Effects,
+    ) -> Seen {
+        self.dedupe.note(self.now, window(route), observation.identity, looked_up, &mut |chunk| note(effects, chunk))
     }
 
     /// One more time what is known: counted on its conversation, shown in its next message.
     fn repeat(
         &mut self,
+        route: Option<&RoutePolicy>,
         id: Fingerprint,
         observation: &Observation<'_>,
         reason: Reason,
@@ -211,10 +236,10 @@ impl Lane {
             conversation.digest.repeats = conversation.digest.repeats.saturating_add(1);
             conversation.heard(self.now);
             effects.dirty.insert(StateKey::Conversation(id));
-            self.owe_repeat(id, effects);
+            self.owe_repeat(id);
         }
         if observation.state == State::Firing
-            && let Some(route) = self.policy.routes.get(observation.route)
+            && let Some(route) = route
         {
             self.dedupe.touch(self.now, route.window, observation.identity, &mut |chunk| note(effects, chunk));
         }
@@ -235,27 +260,32 @@ impl Lane {
             conversation.digest.repeats = conversation.digest.repeats.saturating_add(repeats);
             conversation.heard(self.now);
             effects.dirty.insert(StateKey::Conversation(id));
-            self.owe_repeat(id, effects);
+            self.owe_repeat(id);
         }
     }
 
     /// News: into its conversation, or where there is no room for one, into the roll-up.
-    fn take(&mut self, id: Fingerprint, observation: &Observation<'_>, effects: &mut Effects) -> Fate {
-        let route = self.policy.routes.get(observation.route).cloned();
-        let kind = route.as_ref().map_or_else(|| kind_of(observation.state), |route| route.kind);
+    fn take(
+        &mut self,
+        route: Option<&RoutePolicy>,
+        id: Fingerprint,
+        observation: &Observation<'_>,
+        effects: &mut Effects,
+    ) -> Fate {
+        let kind = route.map_or_else(|| kind_of(observation.state), |route| route.kind);
         let is_new = !self.conversations.contains_key(&id);
         let full = self.conversations.len() >= self.policy.bounds.conversations_max;
         let told_together = observation.old && kind != Kind::Thread && route.is_some();
         if is_new && (full || told_together) {
-            return self.no_conversation(observation, kind, route.as_ref(), effects);
+            return self.no_conversation(observation, kind, route, effects);
         }
         self.tally.unknown_routes += u64::from(route.is_none());
         let (now, bounds) = (self.now, self.policy.bounds);
-        let flap = route.as_ref().map_or(UNKNOWN_FLAP, |route| route.flap);
+        let flap = route.map_or(UNKNOWN_FLAP, |route| route.flap);
         let conversation = self.conversations.entry(id).or_insert_with(|| open(now, observation, kind));
         conversation.heard(now);
-        effects.dirty.insert(StateKey::Conversation(id));
-        if let Some(route) = &route {
+        conversation.touch(id, &mut self.touched);
+        if let Some(route) = route {
             renew(conversation, route, observation, now);
         }
         let change = match kind {
@@ -264,18 +294,15 @@ impl Lane {
         };
         conversation.note_over(now);
         if conversation.muted {
-            self.place(id, effects);
             return Fate::Settled(Outcome::Suppressed, Reason::Muted);
         }
         if change == Change::Flaps {
             conversation.digest.flaps = conversation.digest.flaps.saturating_add(1);
-            self.place(id, effects);
             return Fate::Settled(Outcome::Suppressed, Reason::Flapping);
         }
         if kind == Kind::Thread {
             let waiting: usize = conversation.words.iter().map(|said| said.text.len()).sum();
             if waiting + observation.facts.text.len() > bounds.thread_bytes_max {
-                self.place(id, effects);
                 return self.dead_letter(observation, Reason::ThreadFull, effects);
             }
             let facts = &observation.facts;
@@ -289,7 +316,6 @@ impl Lane {
         }
         conversation.digest.absorb(now, line, observation.at, bounds.digest_lines_max);
         conversation.digest.files.take(&observation.facts.files, bounds.files_bytes_max);
-        self.place(id, effects);
         Fate::Waits
     }
 
@@ -303,8 +329,7 @@ impl Lane {
     ) -> Fate {
         match (kind, route) {
             (Kind::Alert | Kind::Record, Some(route)) => {
-                let channel = route.channel.clone();
-                self.roll_up_one(&channel, observation, effects);
+                self.roll_up_one(&route.channel, observation);
                 Fate::WaitsInRollUp
             }
             (Kind::Thread, _) | (_, None) => self.dead_letter(observation, Reason::ConversationsFull, effects),
@@ -325,6 +350,10 @@ impl Lane {
         });
         Fate::Settled(Outcome::DeadLettered, reason)
     }
+}
+
+fn window(route: Option<&RoutePolicy>) -> Duration {
+    route.map_or(UNKNOWN_WINDOW, |route| route.window)
 }
 
 /// What a route that this config doesn't know is likely to be.

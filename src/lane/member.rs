@@ -161,7 +161,10 @@ impl Members {
             let change = member.turn(at, Standing::of(observation.state), flap);
             member.urgency = observation.urgency;
             member.since = observation.since;
-            member.title = cut(&observation.facts.title, TITLE_BYTES_MAX).into();
+            let title = cut(&observation.facts.title, TITLE_BYTES_MAX);
+            if *member.title != *title {
+                member.title = title.into();
+            }
             tally(&mut self.firing, &mut self.flapping, member, Tally::In);
             return change;
         }

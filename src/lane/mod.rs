@@ -47,7 +47,7 @@ mod unsaid;
 pub mod waiting;
 mod words;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{HashMap, HashSet};
 use std::hash::BuildHasherDefault;
 use std::sync::Arc;
 
@@ -183,7 +183,7 @@ pub struct Effects {
     /// To be sent once the state is committed.
     pub sends: Vec<Delivery>,
     /// State records to be written; [`Lane::record`] has their values.
-    pub dirty: BTreeSet<StateKey>,
+    pub dirty: HashSet<StateKey, BuildHasherDefault<AlreadyHashed>>,
     /// To be written in the same transaction.
     pub dead_letters: Vec<DeadLetter>,
     /// To be said; nothing is written for them.
@@ -266,6 +266,8 @@ pub struct Lane {
     dedupe: Dedupe,
     pacing: Pacing,
     schedule: Schedule,
+    /// Conversations that something happened to in this step: they are placed when all of it has been taken in.
+    touched: Vec<Fingerprint>,
     marks: Marks,
     openings: HashMap<Box<str>, Openings>,
     companies: HashMap<Box<str>, Company>,
@@ -289,6 +291,7 @@ impl Lane {
             now: Timestamp::EPOCH,
             conversations: HashMap::default(),
             schedule: Schedule::default(),
+            touched: Vec::new(),
             marks: Marks::default(),
             openings: HashMap::new(),
             companies: HashMap::new(),
@@ -366,11 +369,14 @@ impl Lane {
 
     /// Moves whoever is due, sends what may be sent, tells together what would be told too late.
     fn advance(&mut self, effects: &mut Effects) {
+        self.place_touched(effects);
         while let Some(id) = self.schedule.pop_due(self.now) {
             self.due(id, effects);
         }
+        self.place_touched(effects);
         self.release(effects);
         self.roll_up_overdue(effects);
+        self.place_touched(effects);
         self.fall_back(effects);
     }
 }

@@ -2,13 +2,18 @@
 //!
 //! Built by `config`, read by the lane, changed only as a whole.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
+
+use hashbrown::HashMap;
 
 use super::telling::Telling;
 use crate::event::{Kind, Timing, Urgency};
 use crate::missive::Channel;
+
+/// What the config calls by a name. Looked up for every observation, and only the config decides on names: so the hash is fast
+/// rather than safe against strangers.
+pub type ByName<T> = HashMap<Box<str>, T>;
 
 /// Everything one lane is told by the config.
 #[derive(Clone, Debug)]
@@ -25,17 +30,15 @@ pub struct Policy {
     pub decisions: Decisions,
     /// How long the lane is halted before its critical news goes elsewhere too; `None`: it never does.
     pub fallback_after: Option<Duration>,
-    /// By channel name.
-    pub channels: HashMap<Box<str>, ChannelPolicy>,
-    /// By route name.
-    pub routes: HashMap<Box<str>, RoutePolicy>,
+    pub channels: ByName<ChannelPolicy>,
+    pub routes: ByName<RoutePolicy>,
 }
 
 impl Policy {
     /// The policy of a lane that the config doesn't know: the same bounds, nowhere to send to.
     #[must_use]
     pub fn without_routes(&self, lane: &str) -> Self {
-        Self { lane: lane.into(), channels: HashMap::new(), routes: HashMap::new(), ..self.clone() }
+        Self { lane: lane.into(), channels: ByName::new(), routes: ByName::new(), ..self.clone() }
     }
 }
 

@@ -58,6 +58,29 @@ impl Lane {
         }
     }
 
+    /// Something has happened to a conversation: it will be written, and placed when all that happens in this step has been
+    /// taken in. A frame of a storm touches few conversations often.
+    pub(super) fn touch(&mut self, id: Fingerprint) {
+        if let Some(conversation) = self.conversations.get_mut(&id) {
+            conversation.touch(id, &mut self.touched);
+        }
+    }
+
+    /// Puts what was touched where it belongs, in the order in which it was touched first.
+    pub(super) fn place_touched(&mut self, effects: &mut Effects) {
+        let mut next = 0;
+        // whoever is rolled up touches its roll-up
+        while let Some(id) = self.touched.get(next).copied() {
+            next += 1;
+            if let Some(conversation) = self.conversations.get_mut(&id) {
+                conversation.touched = false;
+            }
+            effects.dirty.insert(StateKey::Conversation(id));
+            self.place(id, effects);
+        }
+        self.touched.clear();
+    }
+
     /// Sends what may be sent now.
     pub(super) fn release(&mut self, effects: &mut Effects) {
         while let Some((tier, id)) = self.next_in_turn() {

@@ -4,7 +4,9 @@
 //! long its oldest news has waited, so that nothing starves inside a tier. Every conversation has at most one place.
 
 use std::collections::{BTreeSet, HashMap};
+use std::hash::BuildHasherDefault;
 
+use super::dedupe::AlreadyHashed;
 use super::pacing::Share;
 use crate::event::{Fingerprint, Timestamp, Urgency};
 
@@ -48,7 +50,7 @@ pub enum Place {
 pub struct Schedule {
     later: BTreeSet<(Timestamp, Fingerprint)>,
     ready: [BTreeSet<(Timestamp, Fingerprint)>; 3],
-    places: HashMap<Fingerprint, Place>,
+    places: HashMap<Fingerprint, Place, BuildHasherDefault<AlreadyHashed>>,
 }
 
 impl Schedule {

@@ -145,6 +145,7 @@ impl Lane {
             }
             self.place(id, effects);
         }
+        self.place_touched(effects);
         let until = quiet.max(self.waits_until());
         self.blocked = if until > now { Blocked::Until(until) } else { Blocked::No };
     }

@@ -5,6 +5,7 @@
 //! rolled up stays there for its episode, unless it is critical and still fires: then it opens its own as soon as it may.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -97,15 +98,16 @@ impl Lane {
     pub(super) fn roll_up(&mut self, id: Fingerprint, effects: &mut Effects) {
         let Some(conversation) = self.conversations.get_mut(&id) else { return };
         let Subject::Route { route, .. } = &conversation.subject else { return };
-        let Some(channel) = self.policy.routes.get(route).map(|route| route.channel.clone()) else { return };
+        let policy = Arc::clone(&self.policy);
+        let Some(channel) = policy.routes.get(route).map(|route| &*route.channel) else { return };
         let mut digest = std::mem::take(&mut conversation.digest);
         conversation.ready_at = None;
         if conversation.told != Told::Opened {
             conversation.told = Told::RolledUp;
         }
         let covers = digest.covers;
-        let rollup_id = self.roll_up_id(&channel);
-        let round = self.rollup_mut(&channel).sequence + 1;
+        let rollup_id = self.roll_up_id(channel);
+        let round = self.rollup_mut(rollup_id, channel).sequence + 1;
         let conversation = self.conversations.get_mut(&id).expect("looked up above");
         let is_first = conversation.rolled_into != round;
         digest.conversations = u32::from(is_first);
@@ -113,36 +115,33 @@ impl Lane {
         conversation.firing_told = conversation.firing();
         effects.dirty.insert(StateKey::Conversation(id));
         if is_first {
-            self.told_here(&channel, id);
+            self.told_here(channel, id);
         }
-        let lines_max = self.policy.bounds.digest_lines_max;
-        self.rollup_mut(&channel).absorb_digest(digest, lines_max);
+        self.rollup_mut(rollup_id, channel).absorb_digest(digest, policy.bounds.digest_lines_max);
+        self.touch(rollup_id);
         self.decided_for(id, |lane| What::RolledUp { into: lane.key_of(rollup_id), covers }, effects);
-        effects.dirty.insert(StateKey::Conversation(rollup_id));
-        self.place(rollup_id, effects);
         self.place(id, effects);
     }
 
     /// Hands an observation to a channel's roll-up: there was no room for a conversation, or it isn't worth one. Its files are
     /// named.
-    pub(super) fn roll_up_one(&mut self, channel: &str, observation: &Observation<'_>, effects: &mut Effects) {
+    pub(super) fn roll_up_one(&mut self, channel: &str, observation: &Observation<'_>) {
         let (now, bounds) = (self.now, &self.policy.bounds);
         let (line, lines_max) = (Line::of(observation, bounds.line_bytes_max), bounds.digest_lines_max);
-        let rollup = self.rollup_mut(channel);
+        let id = self.roll_up_id(channel);
+        let rollup = self.rollup_mut(id, channel);
         rollup.digest.absorb(now, line, observation.at, lines_max);
         rollup.digest.files.leave_all(&observation.facts.files);
         rollup.digest.conversations = rollup.digest.conversations.saturating_add(1);
-        let id = self.roll_up_id(channel);
-        effects.dirty.insert(StateKey::Conversation(id));
-        self.place(id, effects);
+        self.touch(id);
     }
 
     pub(super) fn roll_up_id(&self, channel: &str) -> Fingerprint {
         self.key.fingerprint(&[b"roll-up", channel.as_bytes(), b""])
     }
 
-    fn rollup_mut(&mut self, channel: &str) -> &mut Conversation {
-        let (id, now) = (self.roll_up_id(channel), self.now);
+    fn rollup_mut(&mut self, id: Fingerprint, channel: &str) -> &mut Conversation {
+        let now = self.now;
         let rollup = self.conversations.entry(id).or_insert_with(|| Conversation {
             // conversations remember the messages of one that is long forgotten
             sequence: now.as_millis(),

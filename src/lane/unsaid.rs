@@ -25,18 +25,17 @@ impl Lane {
     }
 
     /// Events still say that it fires: it is told again when its interval has passed.
-    pub(super) fn owe_repeat(&mut self, id: Fingerprint, effects: &mut Effects) {
+    pub(super) fn owe_repeat(&mut self, id: Fingerprint) {
         let Some(conversation) = self.conversations.get(&id).filter(|conversation| conversation.fires_quietly()) else {
             return;
         };
         let interval = self.timing(conversation).map(|timing| timing.repeat_interval);
         let due = conversation.last_sent.zip(interval).map(|(sent, interval)| sent + interval);
         if due.is_some_and(|due| due <= self.now) {
-            self.owe(id, Owed::Repeat, effects);
-        } else {
-            // Its silence counts from now, also if it had been told before.
-            self.place(id, effects);
+            self.owe(id, Owed::Repeat);
         }
+        // Its silence counts from now, also if it had been told before.
+        self.touch(id);
     }
 
     /// It fires, and nothing has been heard of it for too long: silence is no resolve, and is told as what it is.
@@ -46,21 +45,20 @@ impl Lane {
         };
         let stale_at = self.timing(conversation).map(|timing| conversation.last_heard + timing.stale_after);
         if !conversation.stale_told && stale_at.is_some_and(|at| at <= self.now) {
-            self.owe(id, Owed::Stale, effects);
+            self.owe(id, Owed::Stale);
+            effects.dirty.insert(StateKey::Conversation(id));
         }
     }
 
-    fn owe(&mut self, id: Fingerprint, owed: Owed, effects: &mut Effects) {
+    fn owe(&mut self, id: Fingerprint, owed: Owed) {
         if let Some(conversation) = self.conversations.get_mut(&id) {
             conversation.owed = Some(owed);
-            effects.dirty.insert(StateKey::Conversation(id));
-            self.place(id, effects);
         }
     }
 
     /// A record named all of its conversation: what fires here and isn't named there is gone, and what was gone and is named
     /// again fires. A snapshot that is older than what is known of an alert says nothing about it.
-    pub(super) fn fold_snapshot(&mut self, snapshot: &Snapshot<'_>, effects: &mut Effects) {
+    pub(super) fn fold_snapshot(&mut self, snapshot: &Snapshot<'_>) {
         let id = self.conversation_id(&snapshot.route, &snapshot.conversation);
         let at = snapshot.at.min(self.now);
         let Some(conversation) = self.conversations.get(&id).filter(|known| known.kind() == Kind::Alert) else {
@@ -81,8 +79,7 @@ impl Lane {
             self.turn(id, *entity, at, *standing, text);
         }
         if !turned.is_empty() {
-            effects.dirty.insert(StateKey::Conversation(id));
-            self.place(id, effects);
+            self.touch(id);
         }
     }
 

@@ -1,13 +1,12 @@
 //! The policy that the dials ask for. A *strict* one keeps windows and gaps longer than its simulation and its bounds out of
 //! reach, so that the naive model knows every verdict; a loose one makes them short and small.
 
-use std::collections::HashMap;
 use std::time::Duration;
 
 use missived::event::{Kind, Timing};
 use missived::lane::Policy;
 use missived::lane::policy::{
-    Action, Bounds, ChannelPolicy, Decisions, Flap, Horizons, Limits, OnDoubt, Retry, RoutePolicy,
+    Action, Bounds, ByName, ChannelPolicy, Decisions, Flap, Horizons, Limits, OnDoubt, Retry, RoutePolicy,
 };
 use missived::missive::{Channel, ChannelType, Contact};
 
@@ -50,8 +49,8 @@ pub fn policy(dials: &Dials) -> Policy {
         decisions: Decisions::Untold,
         fallback_after: None,
         on_doubt: if dials.hold > 0 { OnDoubt::Hold } else { OnDoubt::Resend },
-        channels: HashMap::from(channels),
-        routes: HashMap::from(routes),
+        channels: ByName::from_iter(channels),
+        routes: ByName::from_iter(routes),
     }
 }
 

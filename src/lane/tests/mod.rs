@@ -14,11 +14,10 @@ mod telling;
 mod unsaid;
 
 use std::borrow::Cow;
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::policy::{Action, Bounds, Decisions, Flap, Horizons, Limits, OnDoubt, Policy, Retry, RoutePolicy};
+use super::policy::{Action, Bounds, ByName, Decisions, Flap, Horizons, Limits, OnDoubt, Policy, Retry, RoutePolicy};
 use super::release::tests_support::channel;
 use super::*;
 use crate::event::frame::LedgerRecord;
@@ -85,7 +84,7 @@ fn policy() -> Policy {
         on_doubt: OnDoubt::Resend,
         decisions: Decisions::Told,
         fallback_after: Some(Duration::from_secs(120)),
-        channels: HashMap::from([("ops".into(), channel(10, 20, Duration::from_secs(300)))]),
+        channels: ByName::from_iter([("ops".into(), channel(10, 20, Duration::from_secs(300)))]),
         routes: routes.into_iter().map(|route| (route.name.clone(), route)).collect(),
     }
 }
