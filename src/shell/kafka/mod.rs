@@ -120,6 +120,8 @@ pub fn reader_config(kafka: &config::Kafka) -> ClientConfig {
     client.set("topic.metadata.refresh.fast.interval.ms", "20");
     client.set("socket.nagle.disable", "true");
     client.set("queued.max.messages.kbytes", "16384");
+    // when so much has been fetched, what is left is fetched as soon as there is room, not a second later
+    client.set("fetch.queue.backoff.ms", "5");
     client
 }
 
