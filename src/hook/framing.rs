@@ -9,6 +9,8 @@
 //! Ambiguous: a bare CR or LF, a NUL, a folded line, white space before a colon, `Content-Length` twice, or beside
 //! `Transfer-Encoding`, or not made of digits, `Transfer-Encoding` twice, and an empty line before the first.
 
+use memchr::{memchr, memchr3};
+
 /// Follows one connection.
 #[derive(Debug)]
 pub struct Framing {
@@ -130,7 +132,7 @@ impl Framing {
 
 fn end_of_head(head: &[u8], mut from: usize) -> Option<usize> {
     loop {
-        from += head[from..].iter().position(|byte| *byte == b'\n')? + 1;
+        from += memchr(b'\n', &head[from..])? + 1;
         if head[..from].ends_with(b"\r\n\r\n") {
             return Some(from);
         }
@@ -160,7 +162,7 @@ fn told(head: &[u8]) -> Told {
         if line.is_empty() {
             break;
         }
-        let name = line.split(|byte| *byte == b':').next().unwrap_or(line);
+        let name = &line[..memchr(b':', line).unwrap_or(line.len())];
         if name.last().is_none_or(u8::is_ascii_whitespace) || name[0].is_ascii_whitespace() {
             return Told::Ambiguously;
         }
@@ -189,7 +191,7 @@ fn told(head: &[u8]) -> Told {
 
 /// The first line, and what is behind it; an empty one where a line doesn't end as lines do.
 fn line(head: &[u8]) -> (&[u8], &[u8]) {
-    let end = head.iter().position(|byte| matches!(byte, 0 | b'\n' | b'\r')).unwrap_or(head.len());
+    let end = memchr3(0, b'\n', b'\r', head).unwrap_or(head.len());
     match head[end..].strip_prefix(b"\r\n") {
         Some(behind) => (&head[..end], behind),
         None => (&[], head),

@@ -20,7 +20,7 @@ use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, copy, sink};
 use tokio::net::TcpStream;
-use tokio::task::JoinSet;
+use tokio::task::{JoinSet, yield_now};
 use tokio::time::timeout;
 
 use super::answer::answer;
@@ -172,6 +172,9 @@ impl<S: Service> Talk<S> {
         if last {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
+        // All requests that are there are read before one is answered: callers that share our processors are then woken once for
+        // many answers, not for each.
+        yield_now().await;
         self.progress.end();
         self.seat.unproven();
         Ok(response)
